@@ -1,0 +1,1 @@
+"""Bookings: hold a slot, confirm it, cancel it."""

@@ -1,0 +1,205 @@
+"""What the API takes and gives. Inputs are strict; outputs are plain functions."""
+
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+from rest_framework import serializers
+
+from bookings.models import Booking, BookingHold, Resource
+from bookings.queries import FreeSlot, Rules
+from bookings.states import HoldStatus
+from recovery.models import AuditEntry
+from slotbase.accounts.models import Venue
+
+_RFC_3339 = re.compile(
+    r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?([Zz]|[+-]\d\d:\d\d)?\Z"
+)
+BIGINT_MAX = 2**63 - 1
+
+
+def in_utc(moment: datetime) -> str:
+    """RFC 3339 in UTC with Z; fractions of a second only where there are any."""
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+class StrictSerializer(serializers.Serializer[Any]):
+    """Refuses fields that it does not know, so that a typing error is told."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        """Check the names, then the values."""
+        unknown = set(data) - set(self.fields)
+        if unknown:
+            raise serializers.ValidationError(
+                {name: ["This field is not known here."] for name in sorted(unknown)}
+            )
+        return super().to_internal_value(data)
+
+
+class MomentField(serializers.CharField):
+    """RFC 3339; without an offset it is local time of the venue and stays naive."""
+
+    default_error_messages = {  # noqa: RUF012 - DRF merges it over the classes
+        "format": "Use RFC 3339, such as 2026-05-01T10:00:00+02:00 (in an address write "
+        "+ as %2B); without an offset it is the venue's local time.",
+        "range": "Use a year from 2000 to 2199.",
+    }
+
+    def to_internal_value(self, data: Any) -> Any:
+        """An aware datetime if there was an offset, else a naive one."""
+        text = super().to_internal_value(data)
+        if not _RFC_3339.match(text):
+            self.fail("format")
+        try:
+            moment = datetime.fromisoformat(text.upper())
+        except ValueError:
+            self.fail("format")
+        if not 2000 <= moment.year <= 2199:
+            self.fail("range")
+        return moment
+
+
+class HoldInput(StrictSerializer):
+    """A wish for a slot."""
+
+    resource = serializers.IntegerField(min_value=1, max_value=BIGINT_MAX)
+    start_time = MomentField(max_length=40)
+    end_time = MomentField(max_length=40)
+    units = serializers.IntegerField(min_value=1, max_value=1000, default=1)
+
+
+class ConfirmInput(StrictSerializer):
+    """How it will be paid, where there is a choice."""
+
+    pay = serializers.ChoiceField(choices=["online", "at_venue"], required=False)
+
+
+class CancelInput(StrictSerializer):
+    """Why, in the customer's words."""
+
+    reason = serializers.CharField(max_length=500, required=False, allow_blank=True)
+
+
+class AvailabilityInput(serializers.Serializer[Any]):
+    """Which slots to list: `duration` in minutes, the shortest if it is not given."""
+
+    to = MomentField(max_length=40)
+    duration = serializers.IntegerField(
+        min_value=1, max_value=60 * 24 * 31, required=False
+    )
+    units = serializers.IntegerField(min_value=1, max_value=1000, default=1)
+
+    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
+        """Add `from`, which cannot be written as an attribute."""
+        return {"from": MomentField(max_length=40), **super().get_fields()}
+
+
+def show_hold(hold: BookingHold, time_zone: str) -> dict[str, Any]:
+    """A hold as its customer sees it; its booking once there is one."""
+    booking_id = None
+    if hold.status == HoldStatus.CONFIRMED:
+        booking_id = str(hold.booking.pk)
+    return {
+        "id": str(hold.pk),
+        "resource": hold.resource_id,
+        "start_time": in_utc(hold.start_time),
+        "end_time": in_utc(hold.end_time),
+        "time_zone": time_zone,
+        "units": hold.units,
+        "status": hold.status,
+        "expires_at": in_utc(hold.expires_at),
+        "price_minor": hold.price_minor,
+        "currency": hold.currency,
+        "booking": booking_id,
+    }
+
+
+def show_booking(booking: Booking) -> dict[str, Any]:
+    """A booking as its customer sees it."""
+    resource = booking.resource
+    return {
+        "id": str(booking.pk),
+        "reference": booking.reference,
+        "hold": str(booking.hold_id),
+        "resource": resource.pk,
+        "resource_name": resource.name,
+        "venue": resource.venue_id,
+        "venue_name": resource.venue.name,
+        "start_time": in_utc(booking.start_time),
+        "end_time": in_utc(booking.end_time),
+        "time_zone": resource.venue.time_zone,
+        "units": booking.units,
+        "status": booking.status,
+        "refund_status": "NONE",
+        "price_minor": booking.price_minor,
+        "currency": booking.currency,
+        "created_at": in_utc(booking.created_at),
+        "cancelled_at": booking.cancelled_at and in_utc(booking.cancelled_at),
+        "version": booking.version,
+    }
+
+
+def show_cancellation(booking: Booking) -> dict[str, Any]:
+    """What became of a wish to cancel."""
+    return {
+        **show_booking(booking),
+        "refunds": [],
+        "status_url": f"/api/v1/bookings/{booking.pk}/",
+    }
+
+
+def show_audit_entry(entry: AuditEntry) -> dict[str, Any]:
+    """One line of an object's history; staff are not named to customers."""
+    return {
+        "at": in_utc(entry.at),
+        "action": entry.action,
+        "by": entry.actor_kind,
+        "from": entry.from_state or None,
+        "to": entry.to_state or None,
+        "reason": entry.reason or None,
+    }
+
+
+def show_venue(venue: Venue) -> dict[str, Any]:
+    """A venue in the catalogue."""
+    return {
+        "id": venue.pk,
+        "slug": venue.slug,
+        "name": venue.name,
+        "time_zone": venue.time_zone,
+        "currency": venue.currency,
+        "address": venue.address,
+    }
+
+
+def show_resource(resource: Resource) -> dict[str, Any]:
+    """A resource in the catalogue; `price_minor` buys one step of one unit."""
+    return {
+        "id": resource.pk,
+        "slug": resource.slug,
+        "name": resource.name,
+        "kind": resource.kind,
+        "venue": resource.venue_id,
+        "venue_name": resource.venue.name,
+        "time_zone": resource.venue.time_zone,
+        "capacity": resource.capacity,
+        "step_minutes": resource.step_minutes,
+        "min_minutes": resource.min_minutes,
+        "max_minutes": resource.max_minutes,
+        "notice_minutes": resource.notice_minutes,
+        "horizon_days": resource.horizon_days,
+        "payment_mode": resource.payment_mode,
+        "price_minor": resource.price_minor,
+        "currency": resource.venue.currency,
+    }
+
+
+def show_slot(slot: FreeSlot, rules: Rules, units: int) -> dict[str, Any]:
+    """A free slot and what `units` of it cost."""
+    return {
+        "start_time": in_utc(slot.start),
+        "end_time": in_utc(slot.end),
+        "free_units": slot.free_units,
+        "price_minor": rules.price(slot.end - slot.start, units),
+        "currency": rules.currency,
+    }

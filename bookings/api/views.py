@@ -1,0 +1,277 @@
+"""One view per command; reads are lists and details. All logic is in services."""
+
+from datetime import datetime, timedelta
+from typing import Any, cast
+from uuid import UUID
+
+from django.conf import settings
+from django.db.models import QuerySet
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.serializers import Serializer
+from rest_framework.views import APIView
+
+from bookings import queries
+from bookings.api import serializers as shapes
+from bookings.errors import SlotUnavailable
+from bookings.hours import Interval, to_instant
+from bookings.services import bookings, holds
+from recovery.api.idempotent import answer_once, read_key
+from slotbase.accounts.models import User
+from slotbase.lib.api.pagination import NewestFirst
+from slotbase.lib.api.throttles import HoldThrottle
+from slotbase.lib.errors import ValidationFailed
+
+
+def customer_of(request: Request) -> UUID:
+    """The id of the signed-in customer."""
+    return cast(User, request.user).pk
+
+
+def read(shape: type[Serializer[Any]], data: Any) -> dict[str, Any]:
+    """The checked input; a 400 that names each wrong field otherwise."""
+    serializer = shape(data=data)
+    serializer.is_valid(raise_exception=True)
+    values: dict[str, Any] = serializer.validated_data
+    return values
+
+
+class ListView(APIView):
+    """A page of objects, newest first."""
+
+    def objects(self, request: Request) -> QuerySet[Any]:
+        """What is listed."""
+        raise NotImplementedError
+
+    def show(self, each: Any) -> dict[str, Any]:
+        """How one of them looks."""
+        raise NotImplementedError
+
+    def get(self, request: Request) -> Response:
+        """Answer with `results`, `next` and `previous`."""
+        paginator = NewestFirst()
+        page = paginator.paginate_queryset(self.objects(request), request, view=self)
+        return paginator.get_paginated_response([self.show(each) for each in page or []])
+
+
+class VenueListView(ListView):
+    """Venues (public)."""
+
+    permission_classes = (AllowAny,)
+
+    def objects(self, request: Request) -> QuerySet[Any]:  # noqa: ARG002 - same for all
+        """All of them."""
+        return queries.list_venues()
+
+    def show(self, each: Any) -> dict[str, Any]:
+        """As in the catalogue."""
+        return shapes.show_venue(each)
+
+
+class ResourceListView(ListView):
+    """Resources (public)."""
+
+    permission_classes = (AllowAny,)
+
+    def objects(self, request: Request) -> QuerySet[Any]:  # noqa: ARG002 - same for all
+        """All that can be booked."""
+        return queries.list_resources()
+
+    def show(self, each: Any) -> dict[str, Any]:
+        """As in the catalogue."""
+        return shapes.show_resource(each)
+
+
+class ResourceView(APIView):
+    """One resource (public)."""
+
+    permission_classes = (AllowAny,)
+
+    def get(self, request: Request, resource_id: int) -> Response:  # noqa: ARG002 - same for all
+        """Answer with the resource."""
+        return Response(shapes.show_resource(queries.get_resource(resource_id)))
+
+
+class AvailabilityView(APIView):
+    """Free slots of a resource (public)."""
+
+    permission_classes = (AllowAny,)
+
+    def get(self, request: Request, resource_id: int) -> Response:
+        """Answer with slots that can be held now."""
+        wish = read(shapes.AvailabilityInput, request.query_params)
+        first, last = wish["from"].date(), wish["to"].date()
+        if last - first > timedelta(days=settings.MAX_AVAILABILITY_DAYS + 1):
+            raise _too_long()
+        rules = queries.get_rules(resource_id, first=first, last=last)
+        window = _window(rules, wish)
+        length = timedelta(minutes=wish.get("duration", _minutes(rules.shortest)))
+        _check_duration(rules, length)
+        slots = queries.list_free_slots(
+            rules, window, length=length, units=wish["units"]
+        )
+        return Response(
+            {
+                "resource": resource_id,
+                "time_zone": rules.zone.key,
+                "slots": [shapes.show_slot(s, rules, wish["units"]) for s in slots],
+            }
+        )
+
+
+def _minutes(length: timedelta) -> int:
+    return holds.in_minutes(length)
+
+
+def _window(rules: queries.Rules, wish: dict[str, datetime]) -> Interval:
+    start, end = (to_instant(wish[name], rules.zone) for name in ("from", "to"))
+    if start >= end:
+        raise ValidationFailed(to="Must be after from.")
+    if end - start > timedelta(days=settings.MAX_AVAILABILITY_DAYS):
+        raise _too_long()
+    return Interval(start, end)
+
+
+def _too_long() -> ValidationFailed:
+    days = settings.MAX_AVAILABILITY_DAYS
+    return ValidationFailed(to=f"Ask for {days} days at most.")
+
+
+def _check_duration(rules: queries.Rules, length: timedelta) -> None:
+    if not rules.shortest <= length <= rules.longest or length % rules.step:
+        raise ValidationFailed(
+            duration=f"{_minutes(rules.shortest)} to {_minutes(rules.longest)} minutes, "
+            f"in steps of {_minutes(rules.step)}."
+        )
+
+
+class HoldListView(APIView):
+    """Hold a slot."""
+
+    throttle_classes = (HoldThrottle,)
+
+    def post(self, request: Request) -> Response:
+        """201 a new hold, 200 the customer's identical one, 409 it is taken."""
+        once = read_key(request, required=True)
+        values = read(shapes.HoldInput, request.data)
+        wanted = holds.Wanted(resource_id=values.pop("resource"), **values)
+        customer_id = customer_of(request)
+
+        def do() -> tuple[int, Any]:
+            held = holds.create_hold(customer_id=customer_id, wanted=wanted, once=once)
+            body = shapes.show_hold(held.hold, held.time_zone)
+            return 201 if held.is_new else 200, body
+
+        try:
+            return answer_once(do, lambda hold_id: _hold_body(hold_id, customer_id))
+        except SlotUnavailable as error:
+            error.extra["alternatives"] = _alternatives(wanted)
+            raise
+
+
+def _hold_body(hold_id: UUID, customer_id: UUID) -> dict[str, Any]:
+    hold = queries.get_hold(hold_id, customer_id=customer_id)
+    return shapes.show_hold(hold, hold.resource.venue.time_zone)
+
+
+def _alternatives(wanted: holds.Wanted) -> list[dict[str, Any]]:
+    """Up to three free slots near the wanted one, read after the transaction is over."""
+    rules = queries.get_rules(
+        wanted.resource_id,
+        first=wanted.start_time.date(),
+        last=wanted.end_time.date(),
+    )
+    slot = holds.check_slot(rules, wanted)
+    return [
+        shapes.show_slot(each, rules, wanted.units)
+        for each in queries.list_alternatives(rules, slot, units=wanted.units)
+    ]
+
+
+class HoldView(APIView):
+    """Look at a hold, or release it."""
+
+    def get(self, request: Request, hold_id: UUID) -> Response:
+        """Answer with the hold."""
+        return Response(_hold_body(hold_id, customer_of(request)))
+
+    def delete(self, request: Request, hold_id: UUID) -> Response:
+        """Give the slot back; 204, also the second time."""
+        holds.release_hold(hold_id=hold_id, customer_id=customer_of(request))
+        return Response(status=204)
+
+
+class HoldConfirmView(APIView):
+    """Turn a hold into a booking."""
+
+    def post(self, request: Request, hold_id: UUID) -> Response:
+        """201 a new booking, 200 the one there is."""
+        once = read_key(request)
+        values = read(shapes.ConfirmInput, request.data)
+        customer_id = customer_of(request)
+
+        def do() -> tuple[int, Any]:
+            booking, is_new = bookings.confirm_hold(
+                hold_id=hold_id, customer_id=customer_id, once=once, **values
+            )
+            return 201 if is_new else 200, shapes.show_booking(booking)
+
+        return answer_once(do, lambda id_: _booking_body(id_, customer_id))
+
+
+def _booking_body(booking_id: UUID, customer_id: UUID) -> dict[str, Any]:
+    booking = queries.get_booking(booking_id, customer_id=customer_id)
+    return shapes.show_booking(booking)
+
+
+class BookingListView(ListView):
+    """The customer's bookings."""
+
+    def objects(self, request: Request) -> QuerySet[Any]:
+        """Their own only."""
+        return queries.list_bookings(customer_of(request))
+
+    def show(self, each: Any) -> dict[str, Any]:
+        """As its customer sees it."""
+        return shapes.show_booking(each)
+
+
+class BookingView(APIView):
+    """One booking of the customer."""
+
+    def get(self, request: Request, booking_id: UUID) -> Response:
+        """Answer with the booking."""
+        return Response(_booking_body(booking_id, customer_of(request)))
+
+
+class BookingHistoryView(APIView):
+    """What happened to a booking."""
+
+    def get(self, request: Request, booking_id: UUID) -> Response:
+        """Answer with its audit entries, the first one first."""
+        booking = queries.get_booking(booking_id, customer_id=customer_of(request))
+        entries = queries.list_history(booking)
+        return Response({"results": [shapes.show_audit_entry(e) for e in entries]})
+
+
+class BookingCancelView(APIView):
+    """Cancel a booking."""
+
+    def post(self, request: Request, booking_id: UUID) -> Response:
+        """200 when it is cancelled and nothing is owed."""
+        once = read_key(request)
+        values = read(shapes.CancelInput, request.data)
+        customer_id = customer_of(request)
+
+        def show(booking_id: UUID) -> dict[str, Any]:
+            booking = queries.get_booking(booking_id, customer_id=customer_id)
+            return shapes.show_cancellation(booking)
+
+        def do() -> tuple[int, Any]:
+            booking = bookings.cancel_booking(
+                booking_id=booking_id, customer_id=customer_id, once=once, **values
+            )
+            return 200, shapes.show_cancellation(booking)
+
+        return answer_once(do, show)

@@ -1,0 +1,102 @@
+"""What must always hold for holds, claims and bookings."""
+
+from bookings.states import BOOKING_MOVES, HOLD_MOVES
+from recovery.invariants import Invariant, register
+
+
+def _unbroken_history(table: str, subject: str, moves: dict[str, frozenset[str]]) -> str:
+    """Objects whose audit entries are not a legal chain that ends in their state."""
+    legal = ", ".join(
+        f"('{start}', '{end}')"
+        for start, ends in [("", [next(iter(moves))]), *moves.items()]
+        for end in ends
+    )
+    return f"""
+        SELECT o.id FROM {table} o LEFT JOIN LATERAL (
+            SELECT bool_and(e.from_state = coalesce(e.before, '')
+                            AND (e.from_state, e.to_state) IN ({legal})) AS is_chain,
+                (array_agg(e.to_state ORDER BY e.id DESC))[1] AS last_state
+            FROM (SELECT id, from_state, to_state,
+                         lag(to_state) OVER (ORDER BY id) AS before
+                  FROM recovery_auditentry
+                  WHERE subject_type = '{subject}' AND subject_id = o.id::text
+                    AND to_state <> '') e
+        ) history ON true
+        WHERE history.is_chain IS NOT TRUE OR history.last_state <> o.status
+    """
+
+
+# Computed from holds and bookings, not from claims: it must not believe the guard.
+_OVERLAPS = """
+    WITH occupied AS (
+        SELECT h.id, h.resource_id, unit, h.expires_at, h.status, tstzrange(
+            h.start_time - h.buffer_before_minutes * interval '1 minute',
+            h.end_time + h.buffer_after_minutes * interval '1 minute') AS during
+        FROM bookings_bookinghold h LEFT JOIN bookings_booking b ON b.hold_id = h.id,
+            unnest(h.units) AS unit
+        WHERE h.end_time > slotbase_now()
+          AND (h.status = 'ACTIVE'
+               OR h.status = 'CONFIRMED' AND b.status IN ('CONFIRMED', 'CHECKED_IN')))
+    SELECT x.id || ' and ' || y.id FROM occupied x JOIN occupied y
+        ON x.resource_id = y.resource_id AND x.unit = y.unit AND x.id < y.id
+       AND x.during && y.during
+"""
+
+_CLAIMS = """
+    SELECT h.id FROM bookings_bookinghold h
+    LEFT JOIN bookings_booking b ON b.hold_id = h.id
+    LEFT JOIN LATERAL (
+        SELECT count(*) AS n, count(DISTINCT u.number) FILTER (
+            WHERE u.number = ANY(h.units) AND u.resource_id = h.resource_id
+              AND c.during = tstzrange(
+                h.start_time - h.buffer_before_minutes * interval '1 minute',
+                h.end_time + h.buffer_after_minutes * interval '1 minute')) AS right_ones
+        FROM bookings_slotclaim c JOIN bookings_resourceunit u ON u.id = c.unit_id
+        WHERE c.hold_id = h.id) claims ON true
+    WHERE CASE
+        WHEN h.status = 'ACTIVE' OR b.status IN ('CONFIRMED', 'CHECKED_IN')
+            AND b.end_time > slotbase_now()
+        THEN claims.n <> cardinality(h.units) OR claims.right_ones <> claims.n
+        WHEN h.status = 'CONFIRMED' AND b.status IN ('CONFIRMED', 'CHECKED_IN')
+        THEN false
+        ELSE claims.n <> 0 END
+"""
+
+register(
+    Invariant("I1", "No two holds or bookings occupy a unit at one time.", _OVERLAPS),
+    Invariant(
+        "I6.hold",
+        "The history of a hold is an unbroken legal chain that ends in its state.",
+        _unbroken_history("bookings_bookinghold", "hold", HOLD_MOVES),
+    ),
+    Invariant(
+        "I6.booking",
+        "The history of a booking is an unbroken legal chain that ends in its state.",
+        _unbroken_history("bookings_booking", "booking", BOOKING_MOVES),
+    ),
+    Invariant(
+        "I7.claims", "Active holds and bookings own just their claims.", _CLAIMS
+    ),
+    Invariant(
+        "I7.confirmed",
+        "A confirmed hold has its booking, no other hold has one.",
+        "SELECT h.id FROM bookings_bookinghold h"
+        " LEFT JOIN bookings_booking b ON b.hold_id = h.id"
+        " WHERE (h.status = 'CONFIRMED') <> (b.id IS NOT NULL)",
+    ),
+    Invariant(
+        "I7.in_time",
+        "No booking was made after its hold had expired.",
+        "SELECT b.id FROM bookings_booking b"
+        " JOIN bookings_bookinghold h ON h.id = b.hold_id"
+        " WHERE b.created_at > h.expires_at",
+    ),
+    Invariant(
+        "I17",
+        "A booking has the time that was held.",
+        "SELECT b.id FROM bookings_booking b"
+        " JOIN bookings_bookinghold h ON h.id = b.hold_id"
+        " WHERE (b.start_time, b.end_time, b.units, b.resource_id)"
+        " <> (h.start_time, h.end_time, h.units, h.resource_id)",
+    ),
+)

@@ -1,0 +1,178 @@
+"""Every lock and every claim of this app.
+
+Lock order of the whole product: IdempotencyRecord, User, Resource, DateException, Hold,
+Booking, WaitlistEntry, Payable, CardPayment, OfflinePayment, Refund, Dispute, receipt
+counter, Notification, other recovery rows; many of a kind by primary key. A claim is
+never locked: the row lock of its hold guards it.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from django.db import connection
+from django.db.models import DateTimeField, ExpressionWrapper, F, Value
+
+from bookings.errors import BookingNotFound, HoldNotFound
+from bookings.hours import Interval
+from bookings.models import Booking, BookingHold, Resource
+from bookings.states import BookingStatus, HoldStatus
+from slotbase.accounts.models import User
+from slotbase.lib.clock import Now
+from slotbase.lib.db import transaction_required
+
+RUNNING = (BookingStatus.CONFIRMED, BookingStatus.CHECKED_IN)
+
+
+@transaction_required
+def lock_customer(customer_id: UUID) -> None:
+    """Take turns over what is limited per customer."""
+    # NO KEY: rows that refer to the user can be inserted meanwhile.
+    list(
+        User.objects.select_for_update(no_key=True)
+        .filter(pk=customer_id)
+        .values_list("pk")
+    )
+
+
+@transaction_required
+def lock_resource(resource_id: int) -> None:
+    """Take turns over the units of a resource that has several."""
+    list(
+        Resource.objects.select_for_update(no_key=True)
+        .filter(pk=resource_id)
+        .values_list("pk")
+    )
+
+
+@transaction_required
+def lock_hold(hold_id: UUID, *, customer_id: UUID) -> BookingHold:
+    """A hold of this customer, locked.
+
+    Raises:
+        HoldNotFound: there is none, or it is somebody else's.
+    """
+    hold = (
+        BookingHold.objects.select_for_update(of=("self",))
+        .select_related("resource__venue")
+        .filter(pk=hold_id, customer=customer_id)
+        .first()
+    )
+    if hold is None:
+        raise HoldNotFound
+    return hold
+
+
+@transaction_required
+def lock_booking_with_hold(booking_id: UUID, *, customer_id: UUID) -> Booking:
+    """A booking of this customer, locked after its hold, whose claims may then change.
+
+    Raises:
+        BookingNotFound: there is none, or it is somebody else's.
+    """
+    mine = Booking.objects.filter(pk=booking_id, customer=customer_id)
+    hold_ids = list(mine.values_list("hold", flat=True))
+    list(BookingHold.objects.select_for_update().filter(pk__in=hold_ids).values("pk"))
+    booking = (
+        mine.select_for_update(of=("self",)).select_related("resource__venue").first()
+    )
+    if booking is None:
+        raise BookingNotFound
+    return booking
+
+
+@transaction_required
+def lock_expired_holds(hold_ids: list[UUID]) -> list[UUID]:
+    """Which of these holds have really run out, looked at again under their locks."""
+    locked = BookingHold.objects.select_for_update().filter(pk__in=hold_ids)
+    active = [
+        hold.pk
+        for hold in locked.order_by("pk").only("pk", "status")
+        if hold.status == HoldStatus.ACTIVE
+    ]
+    # The clock is read by a new statement, after the locks are held.
+    return list(
+        BookingHold.objects.filter(pk__in=active, expires_at__lte=Now())
+        .order_by("pk")
+        .values_list("pk", flat=True)
+    )
+
+
+@transaction_required
+def claim_due_holds(limit: int) -> list[UUID]:
+    """Lock expired holds that nobody else is at, the oldest first."""
+    due = BookingHold.objects.filter(status=HoldStatus.ACTIVE, expires_at__lte=Now())
+    return list(
+        due.order_by("expires_at")
+        .select_for_update(skip_locked=True)
+        .values_list("pk", flat=True)[:limit]
+    )
+
+
+@transaction_required
+def claim_ended_bookings(limit: int) -> list[Booking]:
+    """Lock bookings that are over and that nobody else is at, each after its hold.
+
+    Over with the buffer behind them, since their claims go with it.
+    """
+    buffer = F("hold__buffer_after_minutes") * Value(timedelta(minutes=1))
+    ended = Booking.objects.filter(
+        status__in=RUNNING,
+        end_time__lte=Now(),
+        end_time__lt=ExpressionWrapper(Now() - buffer, DateTimeField()),
+    )
+    held = (
+        BookingHold.objects.select_for_update(skip_locked=True)
+        .filter(pk__in=ended.order_by("end_time").values("hold")[:limit])
+        .values_list("pk", flat=True)
+    )
+    bookings = ended.filter(hold__in=list(held)).select_related("resource")
+    return list(bookings.select_for_update(skip_locked=True, of=("self",)))
+
+
+# ON CONFLICT waits for whoever is about to take the same time and then answers; a plain
+# INSERT would deadlock with them instead (performance.md 3). Never use save() here.
+_TAKE = """
+INSERT INTO bookings_slotclaim (unit_id, during, hold_id)
+SELECT unit_id, tstzrange(%s, %s, '[)'), %s FROM unnest(%s::bigint[]) AS unit_id
+ON CONFLICT DO NOTHING
+RETURNING unit_id
+"""
+
+
+@transaction_required
+def take_claims(*, hold_id: UUID, occupied: Interval, unit_ids: list[int]) -> bool:
+    """Occupy these units for a hold, all of them or say False.
+
+    The one place where claims are made. After False the caller must not commit unless
+    it asked for a single unit: some of several may have been taken.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_TAKE, [occupied.start, occupied.end, hold_id, unit_ids])
+        return len(cursor.fetchall()) == len(unit_ids)
+
+
+_IN_THE_WAY = """
+SELECT c.unit_id, c.hold_id, h.status = 'ACTIVE' AND h.expires_at <= slotbase_now()
+FROM bookings_slotclaim c LEFT JOIN bookings_bookinghold h ON h.id = c.hold_id
+WHERE int8range(c.unit_id, c.unit_id, '[]') && int8range(%s, %s, '[]')
+  AND c.unit_id = ANY(%s::bigint[])
+  AND c.during && tstzrange(%s, %s)
+"""
+
+
+@dataclass(frozen=True)
+class InTheWay:
+    """A claim that overlaps with a wanted time, and whether its hold has run out."""
+
+    unit_id: int
+    hold_id: UUID | None
+    has_expired: bool
+
+
+def see_who_is_in_the_way(occupied: Interval, unit_ids: list[int]) -> list[InTheWay]:
+    """The claims on these units that overlap, without locking anything."""
+    bounds = [min(unit_ids), max(unit_ids), unit_ids, occupied.start, occupied.end]
+    with connection.cursor() as cursor:
+        cursor.execute(_IN_THE_WAY, bounds)
+        return [InTheWay(*row) for row in cursor.fetchall()]

@@ -1,0 +1,1 @@
+"""Everything that writes bookings: one module a noun."""

@@ -1,0 +1,39 @@
+"""Bookings whose time is over become history, and their claims go."""
+
+from uuid import UUID
+
+from bookings.locks import claim_ended_bookings
+from bookings.models import Booking, SlotClaim
+from bookings.states import BOOKING_MOVES, BookingStatus
+from recovery import audit
+from slotbase.lib.db import retry_on_conflict, transaction_required
+from slotbase.lib.states import require_move
+
+
+@retry_on_conflict
+def complete_ended_bookings(*, limit: int) -> int:
+    """COMPLETED, or NO_SHOW where check-in was required; returns how many."""
+    ended = claim_ended_bookings(limit)
+    for booking in ended:
+        _end_locked_booking(booking)
+    SlotClaim.objects.filter(hold__in=[b.hold_id for b in ended]).delete()
+    return len(ended)
+
+
+@transaction_required
+def _end_locked_booking(booking: Booking) -> None:
+    missed = (
+        booking.status == BookingStatus.CONFIRMED and booking.resource.requires_check_in
+    )
+    to = BookingStatus.NO_SHOW if missed else BookingStatus.COMPLETED
+    require_move(BOOKING_MOVES, booking.status, to)
+    Booking.objects.filter(pk=booking.pk).update(
+        status=to, version=booking.version + 1
+    )
+    audit.record(
+        actor=audit.Actor.system("sweep"),
+        action=f"booking.{to.lower()}",
+        subject="booking",
+        ids=[booking.pk],
+        move=(booking.status, to),
+    )

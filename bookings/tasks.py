@@ -1,0 +1,28 @@
+"""What Celery may ask of bookings. Every task may run twice, or never, at any time."""
+
+from celery import shared_task
+from django.conf import settings
+
+from bookings.services import endings, holds
+
+
+@shared_task(name="bookings.expire_holds")
+def expire_holds(**_: object) -> None:
+    """Tidy up holds that have run out, batch by batch."""
+    limit = settings.SWEEP_BATCH_SIZE
+    while holds.expire_due_holds(limit=limit) == limit:
+        pass
+
+
+@shared_task(name="bookings.complete_bookings")
+def complete_bookings(**_: object) -> None:
+    """Complete bookings that are over, batch by batch."""
+    limit = settings.SWEEP_BATCH_SIZE
+    while endings.complete_ended_bookings(limit=limit) == limit:
+        pass
+
+
+@shared_task(name="bookings.purge_holds")
+def purge_holds(**_: object) -> None:
+    """Delete holds that came to nothing long ago."""
+    holds.purge_old_holds(limit=settings.SWEEP_BATCH_SIZE)

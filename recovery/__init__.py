@@ -1,0 +1,1 @@
+"""What makes failures heal or stand in a queue: audit, idempotency, invariants."""

@@ -1,0 +1,22 @@
+"""Registers the app and keeps the staff groups as the code describes them."""
+
+from typing import Any
+
+from django.apps import AppConfig
+from django.db.models.signals import post_migrate  # noqa: TID251 - the one exception
+
+
+class AccountsConfig(AppConfig):
+    name = "slotbase.accounts"
+    label = "accounts"
+
+    def ready(self) -> None:
+        """Write the groups after each migrate (decisions: the one legal signal)."""
+        post_migrate.connect(_write_groups, dispatch_uid="accounts.write_groups")
+
+
+def _write_groups(sender: AppConfig, **_: Any) -> None:
+    from slotbase.accounts.services.groups import write_groups  # noqa: PLC0415 - models must be loaded
+
+    if sender.label == "bookings":  # the last of our apps: all permissions exist
+        write_groups()

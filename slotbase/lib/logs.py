@@ -1,0 +1,31 @@
+"""Logs: one JSON object a line on standard error, with the request id, no bodies."""
+
+import logging
+import sys
+from typing import Any
+
+import structlog
+
+
+def configure(options: dict[str, Any]) -> None:
+    """Set up standard logging and structlog alike; called by Django with `LOGGING`."""
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            processor=structlog.processors.JSONRenderer(), foreign_pre_chain=shared
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=options["level"], force=True)
+    # Django reports every 4xx as a warning; clients are told, operators need not be.
+    logging.getLogger("django.request").setLevel(logging.ERROR)

@@ -1,0 +1,68 @@
+"""What every request passes: an id, a size limit, a content security policy."""
+
+from collections.abc import Callable
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+
+from slotbase.lib import request_id as ids
+from slotbase.lib.api.problems import problem_json
+
+Handler = Callable[[HttpRequest], HttpResponse]
+
+CONTENT_SECURITY_POLICY = "; ".join(
+    [
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' data:",
+        "font-src 'self'",
+        "connect-src 'self'",
+        "form-action 'self'",
+        "base-uri 'none'",
+        "frame-ancestors 'none'",
+    ]
+)
+
+
+def request_id(get_response: Handler) -> Handler:
+    """Give the request an id and show it in the answer."""
+
+    def handle(request: HttpRequest) -> HttpResponse:
+        request_id = ids.begin(request.headers.get("X-Request-Id", ""))
+        try:
+            response = get_response(request)
+            response["X-Request-Id"] = request_id
+            return response
+        finally:
+            ids.end()
+
+    return handle
+
+
+def body_limit(get_response: Handler) -> Handler:
+    """Refuse a body over MAX_BODY_BYTES before anything reads it."""
+
+    def handle(request: HttpRequest) -> HttpResponse:
+        length = request.META.get("CONTENT_LENGTH") or "0"
+        if not length.isdigit() or int(length) > settings.MAX_BODY_BYTES:
+            return problem_json(
+                status=413,
+                code="payload_too_large",
+                title="The body is too large",
+                detail=f"Send at most {settings.MAX_BODY_BYTES} bytes.",
+            )
+        return get_response(request)
+
+    return handle
+
+
+def content_security_policy(get_response: Handler) -> Handler:
+    """Allow pages nothing but our own files: no inline script, no inline style."""
+
+    def handle(request: HttpRequest) -> HttpResponse:
+        response = get_response(request)
+        response.setdefault("Content-Security-Policy", CONTENT_SECURITY_POLICY)
+        return response
+
+    return handle

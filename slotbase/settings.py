@@ -1,0 +1,247 @@
+"""All settings of SlotBase, read from the environment; `.env.example` lists them.
+
+There are no branches for development and production: an installation differs by its
+variables only. With DEBUG off, `slotbase.lib.checks` refuses to start on unsafe values.
+"""
+
+from pathlib import Path
+
+import environ
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+env = environ.Env()
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+# --- What kind of installation this is -------------------------------------------------
+DEBUG = env.bool("DEBUG", default=False)
+# A demonstration on this computer: demo data, the sandbox instead of real providers and
+# plain HTTP. Refused unless every allowed host is a loopback name.
+DEMO = env.bool("DEMO", default=False)
+SECRET_KEY = env.str("SECRET_KEY", default="")
+SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[])
+HTTPS_ONLY = env.bool("HTTPS_ONLY", default=not DEMO)
+
+# --- The product -----------------------------------------------------------------------
+HOLD_TTL_SECONDS = env.int("HOLD_TTL_SECONDS", default=300)
+MAX_ACTIVE_HOLDS = env.int("MAX_ACTIVE_HOLDS", default=3)
+MAX_AVAILABILITY_DAYS = env.int("MAX_AVAILABILITY_DAYS", default=31)
+SWEEP_INTERVAL_SECONDS = env.float("SWEEP_INTERVAL_SECONDS", default=1.0)
+SWEEP_BATCH_SIZE = env.int("SWEEP_BATCH_SIZE", default=1000)
+IDEMPOTENCY_RETENTION_HOURS = env.int("IDEMPOTENCY_RETENTION_HOURS", default=24)
+HOLD_RETENTION_DAYS = env.int("HOLD_RETENTION_DAYS", default=90)
+MAX_BODY_BYTES = env.int("MAX_BODY_BYTES", default=256 * 1024)
+
+# --- Requests per minute; see docs/reference/settings.md -------------------------------
+THROTTLE_USER_PER_MINUTE = env.int("THROTTLE_USER_PER_MINUTE", default=300)
+THROTTLE_ADDRESS_PER_MINUTE = env.int("THROTTLE_ADDRESS_PER_MINUTE", default=1200)
+THROTTLE_HOLDS_PER_MINUTE = env.int("THROTTLE_HOLDS_PER_MINUTE", default=30)
+# How many proxies in front of the web process append to X-Forwarded-For.
+NUM_PROXIES = env.int("NUM_PROXIES", default=0)
+
+# --- Sign-in ---------------------------------------------------------------------------
+CLERK_API_URL = env.str("CLERK_API_URL", default="https://api.clerk.com")
+CLERK_SECRET_KEY = env.str("CLERK_SECRET_KEY", default="")
+CLERK_JWKS_URL = env.str("CLERK_JWKS_URL", default="")
+CLERK_ISSUER = env.str("CLERK_ISSUER", default="")
+CLERK_AUTHORIZED_PARTIES = env.list("CLERK_AUTHORIZED_PARTIES", default=[])
+CLERK_KEYS_REFRESH_SECONDS = env.int("CLERK_KEYS_REFRESH_SECONDS", default=300)
+CLERK_KEYS_MAX_AGE_SECONDS = env.int("CLERK_KEYS_MAX_AGE_SECONDS", default=86400)
+CLERK_MAX_TOKEN_SECONDS = env.int("CLERK_MAX_TOKEN_SECONDS", default=3600)
+
+# --- Applications ----------------------------------------------------------------------
+INSTALLED_APPS = [
+    "slotbase.lib",
+    "slotbase.accounts",
+    "recovery",
+    "notifications",
+    "payments",
+    "bookings",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.admin",
+    "django.contrib.postgres",
+    "django_celery_beat",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+]
+if DEMO:
+    INSTALLED_APPS.append("slotbase.devstack")
+
+AUTH_USER_MODEL = "accounts.User"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+    )
+]
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+ROOT_URLCONF = "slotbase.urls"
+WSGI_APPLICATION = "slotbase.wsgi.application"
+
+MIDDLEWARE = [
+    "slotbase.lib.middleware.request_id",
+    "slotbase.lib.middleware.body_limit",
+    "slotbase.lib.middleware.content_security_policy",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+# --- PostgreSQL: the truth -------------------------------------------------------------
+DATABASES = {
+    "default": {
+        **env.db_url("DATABASE_URL", default="postgres://127.0.0.1:5432/slotbase"),
+        # One connection per thread for its life: opening one costs more than a hold. A
+        # broken one costs its request a 503 and is replaced by the next.
+        "CONN_MAX_AGE": None,
+        # READ COMMITTED is PostgreSQL's default; timeouts belong to the database role.
+        "OPTIONS": {
+            "connect_timeout": 3,
+            "keepalives_idle": 30,
+        },
+    }
+}
+
+# --- Redis: broker, cache and throttle; disposable -------------------------------------
+REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
+# A message carries a row id and is only a wake-up; rows decide (decisions 4.2).
+CELERY_BROKER_URL = REDIS_URL
+CELERY_TASK_DEFAULT_QUEUE = "default"
+CELERY_TASK_CREATE_MISSING_QUEUES = True
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_RESULT_EXPIRES = None
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+# Acknowledged after the work: a killed worker's message is delivered again.
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_TASK_ACKS_ON_FAILURE = True
+CELERY_TASK_ACKS_ON_TIMEOUT = True
+CELERY_TASK_TIME_LIMIT = 120
+CELERY_TASK_SOFT_TIME_LIMIT = 100
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = True
+CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 25
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    # Longer than any task may run, else a running one is delivered a second time.
+    "visibility_timeout": 900,
+    # kombu's default waits for ever on a frozen Redis.
+    "socket_timeout": 10,
+    "socket_connect_timeout": 2,
+    "socket_keepalive": True,
+    "health_check_interval": 25,
+    "unacked_restore_interval": 10,
+    "unacked_restore_throttle": 1,
+}
+CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 1}
+CELERY_BEAT_SCHEDULER = "slotbase.schedule:Scheduler"
+CELERY_BEAT_MAX_LOOP_INTERVAL = 1
+CELERY_TIMEZONE = "UTC"
+
+CACHES = {
+    "default": {
+        "BACKEND": "django_redis.cache.RedisCache",
+        "LOCATION": env.str("CACHE_URL", default="redis://127.0.0.1:6379/1"),
+        "OPTIONS": {
+            # redis-py's own defaults wait for a minute on a frozen server.
+            "SOCKET_CONNECT_TIMEOUT": 0.3,
+            "SOCKET_TIMEOUT": 0.3,
+            "IGNORE_EXCEPTIONS": True,
+            "CONNECTION_POOL_KWARGS": {"retry": Retry(NoBackoff(), 0)},
+        },
+    }
+}
+
+# --- Time, language, files -------------------------------------------------------------
+USE_TZ = True
+TIME_ZONE = "UTC"
+USE_I18N = True
+LANGUAGE_CODE = "en"
+STATIC_URL = "/static/"
+STATIC_ROOT = env.str("STATIC_ROOT", default=str(BASE_DIR / "static"))
+# Without a collectstatic (demo, tests) whitenoise serves the files where they lie.
+WHITENOISE_USE_FINDERS = env.bool("STATIC_FROM_SOURCE", default=DEMO or DEBUG)
+
+# --- Browser security ------------------------------------------------------------------
+SECURE_SSL_REDIRECT = HTTPS_ONLY
+SECURE_REDIRECT_EXEMPT = [r"^health"]
+SECURE_HSTS_SECONDS = 31_536_000 if HTTPS_ONLY else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS_ONLY
+SECURE_HSTS_PRELOAD = HTTPS_ONLY
+# Only behind a proxy that always sets this header.
+if env.bool("TRUST_X_FORWARDED_PROTO", default=False):
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS_ONLY
+SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
+SESSION_COOKIE_AGE = 12 * 3600
+CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_BODY_BYTES
+
+# --- API -------------------------------------------------------------------------------
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "slotbase.accounts.api.authentication.ClerkAuthentication"
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_THROTTLE_CLASSES": [
+        "slotbase.lib.api.throttles.UserThrottle",
+        "slotbase.lib.api.throttles.AddressThrottle",
+    ],
+    "DEFAULT_PARSER_CLASSES": ["slotbase.lib.api.parsers.StrictJSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PAGINATION_CLASS": "slotbase.lib.api.pagination.NewestFirst",
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "slotbase.lib.api.problems.problem_response",
+    "UNAUTHENTICATED_USER": None,
+    "NUM_PROXIES": NUM_PROXIES,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "SlotBase",
+    "DESCRIPTION": "Hold a slot, confirm it, cancel it. Errors are problem+json (RFC 9457).",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PUBLIC": True,
+    "SERVE_AUTHENTICATION": [],
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+}
+
+LOGGING_CONFIG = "slotbase.lib.logs.configure"
+LOGGING = {"level": env.str("LOG_LEVEL", default="INFO")}
