@@ -75,7 +75,7 @@ def opening_intervals(
     weekly: list[WeeklyHours],
     special: list[SpecialDay],
 ) -> list[Interval]:
-    """When it opens and closes on these local days, ordered; closures are not cut out."""
+    """When it is open on these local days, in order; closures are not cut out."""
     intervals = [
         _between(zone, day, opens, closes)
         for day in days
@@ -108,7 +108,7 @@ def _hours_of(
 
 
 def _between(zone: ZoneInfo, day: date, opens: time, closes: time) -> Interval:
-    """From opening to closing; a closing time at or before the opening is next day's."""
+    """From opening to closing; closing at or before the opening is on the next day."""
     last_day = day + DAY if closes <= opens else day
     return Interval(
         datetime.combine(day, opens, zone).astimezone(UTC),

@@ -4,13 +4,16 @@ from bookings.states import BOOKING_MOVES, HOLD_MOVES
 from recovery.invariants import Invariant, register
 
 
-def _unbroken_history(table: str, subject: str, moves: dict[str, frozenset[str]]) -> str:
+def _unbroken_history(
+    table: str, subject: str, moves: dict[str, frozenset[str]]
+) -> str:
     """Objects whose audit entries are not a legal chain that ends in their state."""
     legal = ", ".join(
         f"('{start}', '{end}')"
         for start, ends in [("", [next(iter(moves))]), *moves.items()]
         for end in ends
     )
+    # Only our own table and state names are put into the text.
     return f"""
         SELECT o.id FROM {table} o LEFT JOIN LATERAL (
             SELECT bool_and(e.from_state = coalesce(e.before, '')
@@ -23,7 +26,7 @@ def _unbroken_history(table: str, subject: str, moves: dict[str, frozenset[str]]
                     AND to_state <> '') e
         ) history ON true
         WHERE history.is_chain IS NOT TRUE OR history.last_state <> o.status
-    """
+    """  # noqa: S608
 
 
 # Computed from holds and bookings, not from claims: it must not believe the guard.
@@ -50,13 +53,13 @@ _CLAIMS = """
             WHERE u.number = ANY(h.units) AND u.resource_id = h.resource_id
               AND c.during = tstzrange(
                 h.start_time - h.buffer_before_minutes * interval '1 minute',
-                h.end_time + h.buffer_after_minutes * interval '1 minute')) AS right_ones
+                h.end_time + h.buffer_after_minutes * interval '1 minute')) AS fit
         FROM bookings_slotclaim c JOIN bookings_resourceunit u ON u.id = c.unit_id
         WHERE c.hold_id = h.id) claims ON true
     WHERE CASE
         WHEN h.status = 'ACTIVE' OR b.status IN ('CONFIRMED', 'CHECKED_IN')
             AND b.end_time > slotbase_now()
-        THEN claims.n <> cardinality(h.units) OR claims.right_ones <> claims.n
+        THEN claims.n <> cardinality(h.units) OR claims.fit <> claims.n
         WHEN h.status = 'CONFIRMED' AND b.status IN ('CONFIRMED', 'CHECKED_IN')
         THEN false
         ELSE claims.n <> 0 END
@@ -74,9 +77,7 @@ register(
         "The history of a booking is an unbroken legal chain that ends in its state.",
         _unbroken_history("bookings_booking", "booking", BOOKING_MOVES),
     ),
-    Invariant(
-        "I7.claims", "Active holds and bookings own just their claims.", _CLAIMS
-    ),
+    Invariant("I7.claims", "Active holds and bookings own just their claims.", _CLAIMS),
     Invariant(
         "I7.confirmed",
         "A confirmed hold has its booking, no other hold has one.",

@@ -172,7 +172,9 @@ class InTheWay:
 
 def see_who_is_in_the_way(occupied: Interval, unit_ids: list[int]) -> list[InTheWay]:
     """The claims on these units that overlap, without locking anything."""
-    bounds = [min(unit_ids), max(unit_ids), unit_ids, occupied.start, occupied.end]
     with connection.cursor() as cursor:
-        cursor.execute(_IN_THE_WAY, bounds)
+        cursor.execute(
+            _IN_THE_WAY,
+            [min(unit_ids), max(unit_ids), unit_ids, occupied.start, occupied.end],
+        )
         return [InTheWay(*row) for row in cursor.fetchall()]

@@ -111,7 +111,7 @@ class ResourceUnit(models.Model):
 
 
 class OpeningHours(models.Model):
-    """Weekly hours in the venue's local time; closing at or before opening is next day."""
+    """Weekly local hours; closing at or before the opening is on the next day."""
 
     WEEKDAYS: ClassVar = [
         (0, "Monday"),
@@ -122,9 +122,7 @@ class OpeningHours(models.Model):
         (5, "Saturday"),
         (6, "Sunday"),
     ]
-    resource = models.ForeignKey(
-        Resource, models.CASCADE, related_name="opening_hours"
-    )
+    resource = models.ForeignKey(Resource, models.CASCADE, related_name="opening_hours")
     weekday = models.PositiveSmallIntegerField(choices=WEEKDAYS)
     opens = models.TimeField()
     closes = models.TimeField()
@@ -185,7 +183,7 @@ class DateException(models.Model):
 
 
 class BookingHold(models.Model):
-    """A slot kept for one customer for a few minutes, and the terms it is offered at."""
+    """A slot kept for one customer for some minutes, and the terms of its offer."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     resource = models.ForeignKey(

@@ -32,6 +32,11 @@ from slotbase.lib.clock import Now
 MINUTE = timedelta(minutes=1)
 
 
+def in_minutes(length: timedelta) -> int:
+    """A length in whole minutes."""
+    return length // MINUTE
+
+
 @dataclass(frozen=True)
 class Rules:
     """All that decides whether a slot of a resource may be sold, read at one moment."""
@@ -67,6 +72,15 @@ class Rules:
         """Price in minor units; exact, since a length is a multiple of the step."""
         return self.price_minor * (length // self.step) * units
 
+    def length_problem(self, length: timedelta) -> str | None:
+        """Why a slot may not be this long, in words; None if it may."""
+        if self.shortest <= length <= self.longest and not length % self.step:
+            return None
+        return (
+            f"Book {in_minutes(self.shortest)} to {in_minutes(self.longest)} minutes, "
+            f"in steps of {in_minutes(self.step)}."
+        )
+
     def openings(self, start: datetime, end: datetime) -> list[Interval]:
         """Opening intervals of the days around this time."""
         days = local_days(self.zone, start, end)
@@ -91,7 +105,7 @@ SELECT r.id, r.venue_id, v.time_zone, v.currency, r.price_minor, r.payment_mode,
     (SELECT json_agg(json_build_array(h.weekday, h.opens, h.closes))
      FROM bookings_openinghours h WHERE h.resource_id = r.id)::text,
     (SELECT json_agg(json_build_array(e.date, e.kind, e.opens, e.closes,
-                                      e.resource_id IS NOT NULL))
+                                      e.resource_id))
      FROM bookings_dateexception e
      WHERE e.venue_id = r.venue_id AND e.date BETWEEN %s AND %s
        AND (e.resource_id IS NULL OR e.resource_id = r.id))::text,
@@ -116,18 +130,29 @@ def get_rules(resource_id: int, *, first: date, last: date) -> Rules:
 
 
 def _rules_from(row: tuple[Any, ...]) -> Rules:
-    minutes = [MINUTE * value for value in row[6:12]]
+    step, shortest, longest, before, after, notice = (MINUTE * n for n in row[6:12])
     units, weekly, special = (json.loads(text or "[]") for text in row[13:16])
     return Rules(
-        *row[:2],
-        ZoneInfo(row[2]),
-        *row[3:6],
-        *minutes,
-        DAY * row[12],
-        {number: unit_id for unit_id, number in units},
-        [WeeklyHours(day, _time(opens), _time(closes)) for day, opens, closes in weekly],
-        [_special_day(*each) for each in special],
-        row[16],
+        resource_id=row[0],
+        venue_id=row[1],
+        zone=ZoneInfo(row[2]),
+        currency=row[3],
+        price_minor=row[4],
+        payment_mode=row[5],
+        step=step,
+        shortest=shortest,
+        longest=longest,
+        buffer_before=before,
+        buffer_after=after,
+        notice=notice,
+        horizon=DAY * row[12],
+        units={number: unit_id for unit_id, number in units},
+        weekly=[
+            WeeklyHours(weekday, _time(opens), _time(closes))
+            for weekday, opens, closes in weekly
+        ],
+        special=[_special_day(*each) for each in special],
+        now=row[16],
     )
 
 
@@ -136,14 +161,14 @@ def _time(text: str) -> time:
 
 
 def _special_day(
-    day: str, kind: str, opens: str | None, closes: str | None, of_resource: bool
+    day: str, kind: str, opens: str | None, closes: str | None, resource_id: int | None
 ) -> SpecialDay:
     return SpecialDay(
         date.fromisoformat(day),
         kind,
-        opens and _time(opens) or None,
-        closes and _time(closes) or None,
-        of_resource,
+        _time(opens) if opens else None,
+        _time(closes) if closes else None,
+        resource_id is not None,
     )
 
 
@@ -309,8 +334,8 @@ def list_resources() -> QuerySet[Resource, Resource]:
     )
 
 
-def get_resource(resource_id: int) -> Resource:
-    """A bookable resource with its venue and `capacity`.
+def get_resource(resource_id: int) -> tuple[Resource, int]:
+    """A bookable resource with its venue, and its capacity.
 
     Raises:
         ResourceNotFound: there is none, or it is not bookable.
@@ -318,7 +343,7 @@ def get_resource(resource_id: int) -> Resource:
     resource = list_resources().filter(pk=resource_id).first()
     if resource is None:
         raise ResourceNotFound
-    return resource
+    return resource, resource.units.filter(retired_at__isnull=True).count()
 
 
 def list_venues() -> QuerySet[Venue]:

@@ -57,6 +57,8 @@ def record(
     with connection.cursor() as cursor:
         cursor.execute(
             INSERT,
-            [actor.kind, actor.id, action, subject, *move, reason]
-            + [request_id.current(), [str(each) for each in ids]],
+            [
+                *(actor.kind, actor.id, action, subject, *move, reason),
+                *(request_id.current(), [str(each) for each in ids]),
+            ],
         )

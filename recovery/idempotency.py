@@ -23,8 +23,8 @@ class Once:
     body_hash: str
 
 
-class AlreadyAnswered(Exception):  # noqa: N818 - not an error: the answer is known
-    """This request was done before; answer with the object as it is now."""
+class AlreadyAnswered(Exception):
+    """The request was done before; answer with its object as it is now."""
 
     def __init__(self, *, status: int, object_id: UUID) -> None:
         super().__init__(str(object_id))
@@ -61,10 +61,12 @@ def _insert(once: Once, status: int, object_id: UUID) -> bool:
                 "INSERT INTO recovery_idempotencyrecord"
                 " (principal, key, route, body_hash, status, object_id)"
                 " VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
-                [once.principal, once.key, once.route, once.body_hash]
-                + [status, object_id],
+                [
+                    *(once.principal, once.key, once.route, once.body_hash),
+                    *(status, object_id),
+                ],
             )
-            return cursor.rowcount == 1
+            return bool(cursor.rowcount)
     except OperationalError as error:
         if sqlstate(error) == LOCK_NOT_AVAILABLE:
             raise KeyInProgress("Wait for its answer.") from error
@@ -75,9 +77,9 @@ def _insert(once: Once, status: int, object_id: UUID) -> bool:
 def correct(once: Once | None, *, status: int, object_id: UUID) -> None:
     """Answer with another object than the one that was promised."""
     if once is not None:
-        IdempotencyRecord.objects.filter(
-            principal=once.principal, key=once.key
-        ).update(status=status, object_id=object_id)
+        IdempotencyRecord.objects.filter(principal=once.principal, key=once.key).update(
+            status=status, object_id=object_id
+        )
 
 
 def purge_old_records(*, limit: int) -> int:

@@ -26,7 +26,8 @@ class AuditEntry(models.Model):
         verbose_name_plural = "audit entries"
         indexes = (
             models.Index(
-                fields=["subject_type", "subject_id", "id"], name="recovery_audit_subject"
+                fields=["subject_type", "subject_id", "id"],
+                name="recovery_audit_subject",
             ),
         )
 

@@ -50,7 +50,7 @@ def as_celery_knows_it() -> dict[str, dict[str, object]]:
     }
 
 
-class Scheduler(DatabaseScheduler):
+class Scheduler(DatabaseScheduler):  # type: ignore[misc]
     """django-celery-beat's scheduler, which first writes our table into its own."""
 
     def setup_schedule(self) -> None:

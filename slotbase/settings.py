@@ -13,7 +13,7 @@ from redis.retry import Retry
 env = environ.Env()
 BASE_DIR = Path(__file__).resolve().parent.parent
 
-# --- What kind of installation this is -------------------------------------------------
+# --- What kind of installation this is ----------------------------------------
 DEBUG = env.bool("DEBUG", default=False)
 # A demonstration on this computer: demo data, the sandbox instead of real providers and
 # plain HTTP. Refused unless every allowed host is a loopback name.
@@ -23,7 +23,7 @@ SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[])
 HTTPS_ONLY = env.bool("HTTPS_ONLY", default=not DEMO)
 
-# --- The product -----------------------------------------------------------------------
+# --- The product --------------------------------------------------------------
 HOLD_TTL_SECONDS = env.int("HOLD_TTL_SECONDS", default=300)
 MAX_ACTIVE_HOLDS = env.int("MAX_ACTIVE_HOLDS", default=3)
 MAX_AVAILABILITY_DAYS = env.int("MAX_AVAILABILITY_DAYS", default=31)
@@ -33,14 +33,14 @@ IDEMPOTENCY_RETENTION_HOURS = env.int("IDEMPOTENCY_RETENTION_HOURS", default=24)
 HOLD_RETENTION_DAYS = env.int("HOLD_RETENTION_DAYS", default=90)
 MAX_BODY_BYTES = env.int("MAX_BODY_BYTES", default=256 * 1024)
 
-# --- Requests per minute; see docs/reference/settings.md -------------------------------
+# --- Requests per minute; see docs/reference/settings.md ----------------------
 THROTTLE_USER_PER_MINUTE = env.int("THROTTLE_USER_PER_MINUTE", default=300)
 THROTTLE_ADDRESS_PER_MINUTE = env.int("THROTTLE_ADDRESS_PER_MINUTE", default=1200)
 THROTTLE_HOLDS_PER_MINUTE = env.int("THROTTLE_HOLDS_PER_MINUTE", default=30)
 # How many proxies in front of the web process append to X-Forwarded-For.
 NUM_PROXIES = env.int("NUM_PROXIES", default=0)
 
-# --- Sign-in ---------------------------------------------------------------------------
+# --- Sign-in ------------------------------------------------------------------
 CLERK_API_URL = env.str("CLERK_API_URL", default="https://api.clerk.com")
 CLERK_SECRET_KEY = env.str("CLERK_SECRET_KEY", default="")
 CLERK_JWKS_URL = env.str("CLERK_JWKS_URL", default="")
@@ -50,7 +50,7 @@ CLERK_KEYS_REFRESH_SECONDS = env.int("CLERK_KEYS_REFRESH_SECONDS", default=300)
 CLERK_KEYS_MAX_AGE_SECONDS = env.int("CLERK_KEYS_MAX_AGE_SECONDS", default=86400)
 CLERK_MAX_TOKEN_SECONDS = env.int("CLERK_MAX_TOKEN_SECONDS", default=3600)
 
-# --- Applications ----------------------------------------------------------------------
+# --- Applications -------------------------------------------------------------
 INSTALLED_APPS = [
     "slotbase.lib",
     "slotbase.accounts",
@@ -115,7 +115,7 @@ TEMPLATES = [
     }
 ]
 
-# --- PostgreSQL: the truth -------------------------------------------------------------
+# --- PostgreSQL: the truth ----------------------------------------------------
 DATABASES = {
     "default": {
         **env.db_url("DATABASE_URL", default="postgres://127.0.0.1:5432/slotbase"),
@@ -130,7 +130,7 @@ DATABASES = {
     }
 }
 
-# --- Redis: broker, cache and throttle; disposable -------------------------------------
+# --- Redis: broker, cache and throttle; disposable ----------------------------
 REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
 # A message carries a row id and is only a wake-up; rows decide (decisions 4.2).
 CELERY_BROKER_URL = REDIS_URL
@@ -183,7 +183,7 @@ CACHES = {
     }
 }
 
-# --- Time, language, files -------------------------------------------------------------
+# --- Time, language, files ----------------------------------------------------
 USE_TZ = True
 TIME_ZONE = "UTC"
 USE_I18N = True
@@ -193,7 +193,7 @@ STATIC_ROOT = env.str("STATIC_ROOT", default=str(BASE_DIR / "static"))
 # Without a collectstatic (demo, tests) whitenoise serves the files where they lie.
 WHITENOISE_USE_FINDERS = env.bool("STATIC_FROM_SOURCE", default=DEMO or DEBUG)
 
-# --- Browser security ------------------------------------------------------------------
+# --- Browser security ---------------------------------------------------------
 SECURE_SSL_REDIRECT = HTTPS_ONLY
 SECURE_REDIRECT_EXEMPT = [r"^health"]
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS_ONLY else 0
@@ -210,7 +210,7 @@ SESSION_COOKIE_AGE = 12 * 3600
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_BODY_BYTES
 
-# --- API -------------------------------------------------------------------------------
+# --- API ----------------------------------------------------------------------
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "slotbase.accounts.api.authentication.ClerkAuthentication"
@@ -230,7 +230,8 @@ REST_FRAMEWORK = {
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "SlotBase",
-    "DESCRIPTION": "Hold a slot, confirm it, cancel it. Errors are problem+json (RFC 9457).",
+    "DESCRIPTION": "Hold a slot, confirm it, cancel it. "
+    "Errors are problem+json (RFC 9457).",
     "VERSION": "1",
     "OAS_VERSION": "3.1.0",
     "SERVE_INCLUDE_SCHEMA": False,

@@ -39,9 +39,9 @@ class StrictSerializer(serializers.Serializer[Any]):
 class MomentField(serializers.CharField):
     """RFC 3339; without an offset it is local time of the venue and stays naive."""
 
-    default_error_messages = {  # noqa: RUF012 - DRF merges it over the classes
-        "format": "Use RFC 3339, such as 2026-05-01T10:00:00+02:00 (in an address write "
-        "+ as %2B); without an offset it is the venue's local time.",
+    default_error_messages = {
+        "format": "Use RFC 3339, such as 2026-05-01T10:00:00+02:00 (in an address "
+        "write + as %2B); without an offset it is the venue's local time.",
         "range": "Use a year from 2000 to 2199.",
     }
 
@@ -172,7 +172,7 @@ def show_venue(venue: Venue) -> dict[str, Any]:
     }
 
 
-def show_resource(resource: Resource) -> dict[str, Any]:
+def show_resource(resource: Resource, capacity: int) -> dict[str, Any]:
     """A resource in the catalogue; `price_minor` buys one step of one unit."""
     return {
         "id": resource.pk,
@@ -182,7 +182,7 @@ def show_resource(resource: Resource) -> dict[str, Any]:
         "venue": resource.venue_id,
         "venue_name": resource.venue.name,
         "time_zone": resource.venue.time_zone,
-        "capacity": resource.capacity,
+        "capacity": capacity,
         "step_minutes": resource.step_minutes,
         "min_minutes": resource.min_minutes,
         "max_minutes": resource.max_minutes,

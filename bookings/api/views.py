@@ -51,8 +51,10 @@ class ListView(APIView):
     def get(self, request: Request) -> Response:
         """Answer with `results`, `next` and `previous`."""
         paginator = NewestFirst()
-        page = paginator.paginate_queryset(self.objects(request), request, view=self)
-        return paginator.get_paginated_response([self.show(each) for each in page or []])
+        page = paginator.paginate_queryset(self.objects(request), request, self)
+        return paginator.get_paginated_response(
+            [self.show(each) for each in page or []]
+        )
 
 
 class VenueListView(ListView):
@@ -80,7 +82,7 @@ class ResourceListView(ListView):
 
     def show(self, each: Any) -> dict[str, Any]:
         """As in the catalogue."""
-        return shapes.show_resource(each)
+        return shapes.show_resource(each, each.capacity)
 
 
 class ResourceView(APIView):
@@ -88,9 +90,10 @@ class ResourceView(APIView):
 
     permission_classes = (AllowAny,)
 
-    def get(self, request: Request, resource_id: int) -> Response:  # noqa: ARG002 - same for all
+    def get(self, _: Request, resource_id: int) -> Response:
         """Answer with the resource."""
-        return Response(shapes.show_resource(queries.get_resource(resource_id)))
+        resource, capacity = queries.get_resource(resource_id)
+        return Response(shapes.show_resource(resource, capacity))
 
 
 class AvailabilityView(APIView):
@@ -106,8 +109,11 @@ class AvailabilityView(APIView):
             raise _too_long()
         rules = queries.get_rules(resource_id, first=first, last=last)
         window = _window(rules, wish)
-        length = timedelta(minutes=wish.get("duration", _minutes(rules.shortest)))
-        _check_duration(rules, length)
+        length = (
+            queries.MINUTE * wish["duration"] if "duration" in wish else rules.shortest
+        )
+        if problem := rules.length_problem(length):
+            raise ValidationFailed(duration=problem)
         slots = queries.list_free_slots(
             rules, window, length=length, units=wish["units"]
         )
@@ -118,10 +124,6 @@ class AvailabilityView(APIView):
                 "slots": [shapes.show_slot(s, rules, wish["units"]) for s in slots],
             }
         )
-
-
-def _minutes(length: timedelta) -> int:
-    return holds.in_minutes(length)
 
 
 def _window(rules: queries.Rules, wish: dict[str, datetime]) -> Interval:
@@ -136,14 +138,6 @@ def _window(rules: queries.Rules, wish: dict[str, datetime]) -> Interval:
 def _too_long() -> ValidationFailed:
     days = settings.MAX_AVAILABILITY_DAYS
     return ValidationFailed(to=f"Ask for {days} days at most.")
-
-
-def _check_duration(rules: queries.Rules, length: timedelta) -> None:
-    if not rules.shortest <= length <= rules.longest or length % rules.step:
-        raise ValidationFailed(
-            duration=f"{_minutes(rules.shortest)} to {_minutes(rules.longest)} minutes, "
-            f"in steps of {_minutes(rules.step)}."
-        )
 
 
 class HoldListView(APIView):
@@ -176,7 +170,7 @@ def _hold_body(hold_id: UUID, customer_id: UUID) -> dict[str, Any]:
 
 
 def _alternatives(wanted: holds.Wanted) -> list[dict[str, Any]]:
-    """Up to three free slots near the wanted one, read after the transaction is over."""
+    """Up to three free slots near the wanted one, read after the transaction."""
     rules = queries.get_rules(
         wanted.resource_id,
         first=wanted.start_time.date(),

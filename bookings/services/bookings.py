@@ -1,6 +1,7 @@
 """Bookings: confirm a hold, cancel a booking."""
 
 import secrets
+from datetime import datetime
 from uuid import UUID
 
 from bookings.errors import (
@@ -47,19 +48,23 @@ def confirm_hold(
         existing = Booking.objects.values_list("pk", flat=True).get(hold=hold)
         idempotency.correct(once, status=200, object_id=existing)
         return get_booking(existing, customer_id=customer_id), False
-    _check_confirmable(hold, pay)
-    booking = _confirm_locked_hold(hold, booking_id, audit.Actor.customer(customer_id))
+    # The clock is read after the lock is held: the wait may have outlived the hold.
+    now = read_clock()
+    _check_confirmable(hold, pay, now)
+    booking = _insert_booking(hold, booking_id, now)
+    _move_to_confirmed(hold, booking, audit.Actor.customer(customer_id))
     return booking, True
 
 
-def _check_confirmable(hold: BookingHold, pay: str) -> None:
+def _check_confirmable(hold: BookingHold, pay: str, now: datetime) -> None:
     if hold.status == HoldStatus.RELEASED:
         raise HoldIsReleased
-    # The clock is read after the lock is held: the wait may have outlived the hold.
-    if hold.status == HoldStatus.EXPIRED or hold.expires_at <= read_clock():
+    if hold.status == HoldStatus.EXPIRED or hold.expires_at <= now:
         raise HoldHasExpired
     if hold.price_minor and not _may_pay_at_venue(hold.resource.payment_mode, pay):
-        raise PaymentRequired("This booking must be paid online before it is confirmed.")
+        raise PaymentRequired(
+            "This booking must be paid online before it is confirmed."
+        )
 
 
 def _may_pay_at_venue(mode: str, pay: str) -> bool:
@@ -68,14 +73,9 @@ def _may_pay_at_venue(mode: str, pay: str) -> bool:
     return mode == PaymentMode.AT_VENUE and pay != PAY_ONLINE
 
 
-@transaction_required
-def _confirm_locked_hold(
-    hold: BookingHold, booking_id: UUID, actor: audit.Actor
-) -> Booking:
+def _insert_booking(hold: BookingHold, booking_id: UUID, now: datetime) -> Booking:
     """The claims stay as they are: they belong to the hold for life."""
-    require_move(HOLD_MOVES, hold.status, HoldStatus.CONFIRMED)
-    BookingHold.objects.filter(pk=hold.pk).update(status=HoldStatus.CONFIRMED)
-    booking = Booking.objects.create(
+    return Booking.objects.create(
         id=booking_id,
         reference=make_reference(),
         hold=hold,
@@ -86,7 +86,14 @@ def _confirm_locked_hold(
         units=hold.units,
         price_minor=hold.price_minor,
         currency=hold.currency,
+        created_at=now,
     )
+
+
+@transaction_required
+def _move_to_confirmed(hold: BookingHold, booking: Booking, actor: audit.Actor) -> None:
+    require_move(HOLD_MOVES, hold.status, HoldStatus.CONFIRMED)
+    BookingHold.objects.filter(pk=hold.pk).update(status=HoldStatus.CONFIRMED)
     audit.record(
         actor=actor,
         action="hold.confirmed",
@@ -98,10 +105,9 @@ def _confirm_locked_hold(
         actor=actor,
         action="booking.confirmed",
         subject="booking",
-        ids=[booking_id],
+        ids=[booking.pk],
         move=("", BookingStatus.CONFIRMED),
     )
-    return booking
 
 
 def make_reference() -> str:
@@ -118,7 +124,7 @@ def cancel_booking(
     reason: str = "",
     once: idempotency.Once | None = None,
 ) -> Booking:
-    """Cancel a booking for which nothing was paid: both moves at once. Again: no change.
+    """Cancel a booking that was not paid: both moves at once. Again: no change.
 
     Raises:
         BookingNotFound: it is not a booking of this customer.

@@ -19,9 +19,7 @@ from slotbase.lib.db import transaction_required
 
 
 @transaction_required
-def claim_slot(
-    rules: Rules, *, hold_id: UUID, slot: Interval, units: int
-) -> list[int]:
+def claim_slot(rules: Rules, *, hold_id: UUID, slot: Interval, units: int) -> list[int]:
     """Occupy the lowest free units for a hold and return their numbers.
 
     Raises:
@@ -43,9 +41,11 @@ def _claim_free_units(
 ) -> list[int]:
     all_ids = [*rules.units.values()]
     in_the_way = see_who_is_in_the_way(occupied, all_ids)
-    expired = {c.hold_id for c in in_the_way if c.hold_id and c.has_expired}
-    retired = retire_expired_holds(sorted(expired), part="newcomer")
-    taken = {c.unit_id for c in in_the_way if c.hold_id not in retired}
+    if expired := {c.hold_id for c in in_the_way if c.hold_id and c.has_expired}:
+        retire_expired_holds(sorted(expired), part="newcomer")
+        # Look again: a sweep may have retired them, or another newcomer come first.
+        in_the_way = see_who_is_in_the_way(occupied, all_ids)
+    taken = {claim.unit_id for claim in in_the_way}
     free = [number for number, id_ in rules.units.items() if id_ not in taken][:units]
     ids = [rules.units[number] for number in free]
     if len(free) < units or not take_claims(
@@ -56,17 +56,15 @@ def _claim_free_units(
 
 
 @transaction_required
-def retire_expired_holds(hold_ids: list[UUID], *, part: str) -> set[UUID]:
-    """Expire those of these holds that have really run out, and return them."""
-    expired = lock_expired_holds(hold_ids) if hold_ids else []
-    if expired:
+def retire_expired_holds(hold_ids: list[UUID], *, part: str) -> None:
+    """Expire those of these holds that have really run out and nobody else retired."""
+    if expired := lock_expired_holds(hold_ids):
         expire_locked_holds(expired, part=part)
-    return set(expired)
 
 
 @transaction_required
 def expire_locked_holds(hold_ids: list[UUID], *, part: str) -> None:
-    """ACTIVE -> EXPIRED for holds that are locked and have run out; frees their time."""
+    """ACTIVE -> EXPIRED for locked holds that have run out; frees their time."""
     SlotClaim.objects.filter(hold__in=hold_ids).delete()
     BookingHold.objects.filter(pk__in=hold_ids).update(
         status=HoldStatus.EXPIRED, released_at=Now()

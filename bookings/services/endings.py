@@ -1,7 +1,5 @@
 """Bookings whose time is over become history, and their claims go."""
 
-from uuid import UUID
-
 from bookings.locks import claim_ended_bookings
 from bookings.models import Booking, SlotClaim
 from bookings.states import BOOKING_MOVES, BookingStatus
@@ -27,9 +25,7 @@ def _end_locked_booking(booking: Booking) -> None:
     )
     to = BookingStatus.NO_SHOW if missed else BookingStatus.COMPLETED
     require_move(BOOKING_MOVES, booking.status, to)
-    Booking.objects.filter(pk=booking.pk).update(
-        status=to, version=booking.version + 1
-    )
+    Booking.objects.filter(pk=booking.pk).update(status=to, version=booking.version + 1)
     audit.record(
         actor=audit.Actor.system("sweep"),
         action=f"booking.{to.lower()}",

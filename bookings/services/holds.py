@@ -15,6 +15,7 @@ from bookings.queries import (
     Rules,
     get_hold,
     get_rules,
+    in_minutes,
     list_active_holds,
 )
 from bookings.services.claims import claim_slot, expire_locked_holds
@@ -96,7 +97,8 @@ def check_slot(rules: Rules, wanted: Wanted) -> Interval:
         NonexistentTime, AmbiguousTime: a local time that clocks skip or repeat.
     """
     slot = Interval(
-        to_instant(wanted.start_time, rules.zone), to_instant(wanted.end_time, rules.zone)
+        to_instant(wanted.start_time, rules.zone),
+        to_instant(wanted.end_time, rules.zone),
     )
     _check_length(rules, slot)
     _check_notice(rules, slot)
@@ -110,11 +112,8 @@ def _check_length(rules: Rules, slot: Interval) -> None:
     length = slot.end - slot.start
     if length <= timedelta():
         raise ValidationFailed(end_time="Must be after start_time.")
-    if not rules.shortest <= length <= rules.longest or length % rules.step:
-        raise ValidationFailed(
-            end_time=f"Book {in_minutes(rules.shortest)} to {in_minutes(rules.longest)} "
-            f"minutes, in steps of {in_minutes(rules.step)}."
-        )
+    if problem := rules.length_problem(length):
+        raise ValidationFailed(end_time=problem)
 
 
 def _check_notice(rules: Rules, slot: Interval) -> None:
@@ -142,11 +141,6 @@ def _check_hours(rules: Rules, slot: Interval) -> None:
         )
     if any(slot.overlaps(closure) for closure in rules.closures()):
         raise ResourceClosed
-
-
-def in_minutes(length: timedelta) -> int:
-    """A length in whole minutes."""
-    return int(length.total_seconds()) // 60
 
 
 def find_identical(
@@ -222,7 +216,7 @@ def expire_due_holds(*, limit: int) -> int:
 
 @retry_on_conflict
 def purge_old_holds(*, limit: int) -> int:
-    """Delete expired and released holds after HOLD_RETENTION_DAYS; their audit stays."""
+    """Delete what came to nothing HOLD_RETENTION_DAYS ago; its audit stays."""
     age = timedelta(days=settings.HOLD_RETENTION_DAYS)
     old = BookingHold.objects.filter(
         status__in=[HoldStatus.EXPIRED, HoldStatus.RELEASED],

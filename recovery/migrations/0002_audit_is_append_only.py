@@ -5,7 +5,8 @@ from django.db import migrations
 FORWARD = """
 CREATE FUNCTION recovery_refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    RAISE EXCEPTION 'audit entries are append-only' USING ERRCODE = 'insufficient_privilege';
+    RAISE EXCEPTION 'audit entries are append-only'
+        USING ERRCODE = 'insufficient_privilege';
 END $$;
 CREATE TRIGGER recovery_auditentry_append_only
     BEFORE UPDATE OR DELETE OR TRUNCATE ON recovery_auditentry

@@ -1,4 +1,4 @@
-"""Start-up check: with DEBUG off, unsafe settings stop every process before it serves."""
+"""Start-up check: with DEBUG off, unsafe settings stop every process at once."""
 
 from collections.abc import Iterator
 

@@ -34,8 +34,8 @@ def sqlstate(error: BaseException) -> str | None:
 def retry_on_conflict(function: Callable[P, R]) -> Callable[P, R]:
     """Run the function as one outermost transaction, again if PostgreSQL says so.
 
-    A deadlock (40P01) or serialization failure (40001) rolls everything back and runs it
-    all again, at most three times in all, after `2^attempt * 100 ms` plus up to 100 ms;
+    A deadlock (40P01) or serialization failure (40001) rolls everything back and runs
+    it again, at most three times in all, after `2^attempt * 100 ms` plus up to 100 ms;
     the body must therefore be pure database work.
 
     Raises:

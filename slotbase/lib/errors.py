@@ -1,7 +1,7 @@
 """Errors that are expected: each has a code, an HTTP status and words for the client.
 
-The codes are the contract of docs/reference/errors.md. Concrete errors of an app inherit
-one of these kinds and live in its `errors.py`.
+The codes are the contract of docs/reference/errors.md. Concrete errors of an app
+inherit one of these kinds and live in its `errors.py`.
 """
 
 from typing import Any, ClassVar

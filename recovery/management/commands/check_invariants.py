@@ -1,4 +1,4 @@
-"""`manage.py check_invariants`: exit 1 and a list if anything that must hold does not."""
+"""`manage.py check_invariants`: exit 1 and a list if anything does not hold."""
 
 import json
 from argparse import ArgumentParser

@@ -1,4 +1,4 @@
-"""Errors as problem documents (RFC 9457): one shape for every route and every failure."""
+"""Errors as problem documents (RFC 9457): one shape for every route and failure."""
 
 import json
 from collections.abc import Mapping
@@ -123,7 +123,7 @@ def _code_and_title(error: exceptions.APIException) -> tuple[str, str]:
     for kind, code, title in _FRAMEWORK_ERRORS:
         if isinstance(error, kind):
             return code, title
-    return "error", error.default_detail
+    return "error", str(error.default_detail)
 
 
 def _framework_headers(
@@ -131,7 +131,7 @@ def _framework_headers(
 ) -> dict[str, str]:
     headers = {}
     if isinstance(error, exceptions.Throttled):
-        headers["Retry-After"] = str(max(1, round(error.wait or 1)))
+        headers["Retry-After"] = str(max(1, round(getattr(error, "wait", None) or 1)))
     if error.status_code == 401:
         headers["WWW-Authenticate"] = "Bearer"
     if isinstance(error, exceptions.MethodNotAllowed):

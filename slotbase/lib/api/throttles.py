@@ -71,7 +71,7 @@ class PerMinute(BaseThrottle):
     scope: ClassVar[str]
     limit_setting: ClassVar[str]
 
-    def allow_request(self, request: Request, view: APIView) -> bool:
+    def allow_request(self, request: Request, view: APIView) -> bool:  # noqa: ARG002
         """Count this request and say whether it is within the limit."""
         identity = self.identity(request)
         if identity is None:
@@ -97,7 +97,7 @@ class UserThrottle(PerMinute):
 
     def identity(self, request: Request) -> Any:
         """The user's id, None when nobody is signed in."""
-        return request.user.pk if request.user else None
+        return getattr(request.user, "pk", None)
 
 
 class AddressThrottle(PerMinute):
@@ -107,7 +107,8 @@ class AddressThrottle(PerMinute):
 
     def identity(self, request: Request) -> Any:
         """The client's address, None when somebody is signed in."""
-        return None if request.user else self.get_ident(request)
+        is_signed_in = getattr(request.user, "pk", None) is not None
+        return None if is_signed_in else self.get_ident(request)
 
 
 class HoldThrottle(UserThrottle):

@@ -1,0 +1,114 @@
+"""Plain functions that make rows for tests: `make_booking(**over)`.
+
+People: alice owns things, bob works at the front desk, charlie is a stranger.
+"""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, time, timedelta
+from itertools import count
+from typing import Any
+
+from django.contrib.auth.models import Group
+
+from bookings.models import Booking, BookingHold, OpeningHours, Resource, ResourceUnit
+from bookings.services import bookings, holds
+from slotbase.accounts.models import User, Venue, VenueStaff
+from slotbase.lib.clock import read_clock
+
+_numbers = count(1)
+HOUR = timedelta(hours=1)
+
+
+def make_venue(**over: Any) -> Venue:
+    """A venue in Berlin."""
+    number = next(_numbers)
+    fields = {
+        "slug": f"venue-{number}",
+        "name": f"Venue {number}",
+        "time_zone": "Europe/Berlin",
+        "currency": "EUR",
+    }
+    return Venue.objects.create(**{**fields, **over})
+
+
+def make_resource(
+    *,
+    units: int = 1,
+    hours: Iterable[tuple[time, time]] = ((time(0), time(0)),),
+    **over: Any,
+) -> Resource:
+    """A free court, open day and night, sold in steps of 30 minutes."""
+    number = next(_numbers)
+    venue = over.pop("venue", None) or make_venue()
+    fields = {"slug": f"court-{number}", "name": f"Court {number}", "kind": "COURT"}
+    resource = Resource.objects.create(venue=venue, **{**fields, **over})
+    ResourceUnit.objects.bulk_create(
+        ResourceUnit(resource=resource, number=n) for n in range(1, units + 1)
+    )
+    OpeningHours.objects.bulk_create(
+        OpeningHours(resource=resource, weekday=weekday, opens=opens, closes=closes)
+        for weekday in range(7)
+        for opens, closes in hours
+    )
+    return resource
+
+
+def make_customer(name: str = "Alice Adler", **over: Any) -> User:
+    """Somebody who signs in with Clerk."""
+    number = next(_numbers)
+    return User.objects.create(
+        **{"clerk_id": f"user_{number}", "name": name, "locale": "en", **over}
+    )
+
+
+def make_staff(
+    group: str | None = None, venues: Iterable[Venue] = (), **over: Any
+) -> User:
+    """Somebody with a login (password `secret`), in a group, at some venues."""
+    number = next(_numbers)
+    fields = {"username": f"staff{number}", "name": "Bob Baker", "is_staff": True}
+    user = User(**{**fields, **over})
+    user.set_password("secret")
+    user.save()
+    if group is not None:
+        user.groups.add(Group.objects.get(name=group))
+    VenueStaff.objects.bulk_create(VenueStaff(user=user, venue=v) for v in venues)
+    return user
+
+
+def tomorrow(hour: int = 12, minute: int = 0) -> datetime:
+    """Tomorrow in UTC by the clock of the database."""
+    day = (read_clock() + timedelta(days=1)).astimezone(UTC)
+    return day.replace(hour=hour, minute=minute, second=0, microsecond=0)
+
+
+def wanted(
+    resource: Resource, start: datetime | None = None, **over: Any
+) -> holds.Wanted:
+    """A wish for one hour, tomorrow at noon if nothing else is said."""
+    start = start or tomorrow()
+    length = over.pop("length", HOUR)
+    return holds.Wanted(resource.pk, start, start + length, **over)
+
+
+def make_hold(
+    *, resource: Resource | None = None, customer: User | None = None, **over: Any
+) -> BookingHold:
+    """A hold as a customer gets it."""
+    resource = resource or make_resource()
+    customer = customer or make_customer()
+    return holds.create_hold(
+        customer_id=customer.pk, wanted=wanted(resource, **over)
+    ).hold
+
+
+def make_booking(**over: Any) -> Booking:
+    """A booking as a customer gets it."""
+    hold = make_hold(**over)
+    booking, _ = bookings.confirm_hold(hold_id=hold.pk, customer_id=hold.customer_id)
+    return booking
+
+
+def expire(hold: BookingHold) -> None:
+    """Make a hold run out now, without anybody noticing."""
+    BookingHold.objects.filter(pk=hold.pk).update(expires_at=read_clock())
