@@ -189,9 +189,13 @@ TIME_ZONE = "UTC"
 USE_I18N = True
 LANGUAGE_CODE = "en"
 STATIC_URL = "/static/"
-STATIC_ROOT = env.str("STATIC_ROOT", default=str(BASE_DIR / "static"))
 # Without a collectstatic (demo, tests) whitenoise serves the files where they lie.
 WHITENOISE_USE_FINDERS = env.bool("STATIC_FROM_SOURCE", default=DEMO or DEBUG)
+STATIC_ROOT = (
+    None
+    if WHITENOISE_USE_FINDERS
+    else env.str("STATIC_ROOT", default=str(BASE_DIR / "static"))
+)
 
 # --- Browser security ---------------------------------------------------------
 SECURE_SSL_REDIRECT = HTTPS_ONLY

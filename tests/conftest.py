@@ -1,13 +1,18 @@
 """Fixtures of all tests: a clean database that keeps its invariants, and clients."""
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
+import requests
 from django.core.cache import cache
 from django.db import connection
 from django.test import TransactionTestCase
 
 from recovery import invariants
+from rest_framework.test import APIClient
+from slotbase.accounts.models import User
 from slotbase.accounts.services.groups import write_groups
 
 KEPT_TABLES = {"django_migrations", "django_content_type", "auth_permission"}
@@ -40,6 +45,47 @@ def empty_database(_: TransactionTestCase) -> None:
 # What `django_db(transaction=True)` does after a test; Django's own cannot empty the
 # audit table and would remove the groups.
 TransactionTestCase._fixture_teardown = empty_database  # type: ignore[method-assign]
+
+
+class Sandbox:
+    """The simulated providers, over their control API."""
+
+    url = os.environ["SANDBOX_URL"]
+
+    def post(self, path: str, body: dict[str, Any]) -> Any:
+        """Call the control API and return its JSON."""
+        answer = requests.post(f"{self.url}{path}", json=body, timeout=5)
+        assert answer.ok, answer.text
+        return answer.json() if answer.content else None
+
+    def token(self, sub: str, ttl: int = 60, **overrides: Any) -> str:
+        """A customer's session token, as Clerk would give it to an app."""
+        body = {"sub": sub, "ttl": ttl, "overrides": overrides}
+        token: str = self.post("/_sandbox/tokens", body)["token"]
+        return token
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    """The sandbox, without faults before and after."""
+    sandbox = Sandbox()
+    sandbox.post("/_sandbox/reset", {})
+    yield sandbox
+    sandbox.post("/_sandbox/reset", {})
+
+
+@pytest.fixture
+def api_of(sandbox: Sandbox) -> Callable[[User], APIClient]:
+    """Makes API clients of customers: `api_of(alice).get("/api/v1/bookings/")`."""
+
+    def client_of(customer: User) -> APIClient:
+        assert customer.clerk_id is not None
+        client = APIClient()
+        bearer = f"Bearer {sandbox.token(customer.clerk_id, ttl=3600)}"
+        client.credentials(HTTP_AUTHORIZATION=bearer)
+        return client
+
+    return client_of
 
 
 @pytest.fixture(autouse=True)

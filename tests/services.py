@@ -4,12 +4,16 @@ Loaded with `-p tests.services`, before Django reads its settings from the envir
 """
 
 import os
+import sys
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
 import psycopg
 
+from slotbase.devstack.child import Program
+from slotbase.devstack.loopback import answers
+from slotbase.devstack.ports import any_free_port
 from slotbase.devstack.postgres import Postgres
 from slotbase.devstack.supervisor import running
 from slotbase.devstack.valkey import Valkey
@@ -27,7 +31,8 @@ def _start() -> None:
     for service in (postgres, valkey):
         service.prepare()
         _exits.callback(service.discard)
-    programs = [postgres.program(), valkey.program()]
+    port = any_free_port()
+    programs = [postgres.program(), valkey.program(), sandbox(port)]
     _exits.enter_context(running(programs, STATE))
     with psycopg.connect(postgres.url("postgres"), autocommit=True) as superuser:
         # To empty the audit table between tests; nobody else may.
@@ -40,7 +45,22 @@ def _start() -> None:
             "APP_DATABASE_URL": postgres.url("slotbase_app"),
             "REDIS_URL": valkey.url(0),
             "CACHE_URL": valkey.url(1),
+            "SANDBOX_URL": f"http://127.0.0.1:{port}",
+            "CLERK_API_URL": f"http://127.0.0.1:{port}/clerk",
+            "CLERK_JWKS_URL": f"http://127.0.0.1:{port}/clerk/.well-known/jwks.json",
+            "CLERK_ISSUER": f"http://127.0.0.1:{port}/clerk",
         }
+    )
+
+
+def sandbox(port: int) -> Program:
+    """The simulated providers, ready when they answer."""
+    command = [sys.executable, "-m", "slotbase.sandbox", "--port", str(port)]
+    return Program(
+        name="sandbox",
+        command=[*command, "--state-dir", str(STATE / "sandbox")],
+        folder=Path.cwd(),
+        is_ready=lambda _: answers(f"http://127.0.0.1:{port}/_sandbox/health"),
     )
 
 
@@ -55,8 +75,6 @@ os.environ.update(
         "DEMO": "true",
         "SECRET_KEY": "only-for-tests-" + "0123456789abcdef" * 4,
         "ALLOWED_HOSTS": "localhost,127.0.0.1",
-        "CLERK_JWKS_URL": "http://127.0.0.1:1/clerk/.well-known/jwks.json",
-        "CLERK_ISSUER": "http://127.0.0.1:1/clerk",
         "CLERK_AUTHORIZED_PARTIES": "http://localhost",
         "LOG_LEVEL": "ERROR",
     }

@@ -36,7 +36,7 @@ class StrictSerializer(serializers.Serializer[Any]):
         return super().to_internal_value(data)
 
 
-class MomentField(serializers.CharField):
+class MomentField(serializers.Field[datetime, str, str, Any]):
     """RFC 3339; without an offset it is local time of the venue and stays naive."""
 
     default_error_messages = {
@@ -47,11 +47,10 @@ class MomentField(serializers.CharField):
 
     def to_internal_value(self, data: Any) -> Any:
         """An aware datetime if there was an offset, else a naive one."""
-        text = super().to_internal_value(data)
-        if not _RFC_3339.match(text):
+        if not isinstance(data, str) or not _RFC_3339.match(data):
             self.fail("format")
         try:
-            moment = datetime.fromisoformat(text.upper())
+            moment = datetime.fromisoformat(data.upper())
         except ValueError:
             self.fail("format")
         if not 2000 <= moment.year <= 2199:
@@ -63,8 +62,8 @@ class HoldInput(StrictSerializer):
     """A wish for a slot."""
 
     resource = serializers.IntegerField(min_value=1, max_value=BIGINT_MAX)
-    start_time = MomentField(max_length=40)
-    end_time = MomentField(max_length=40)
+    start_time = MomentField()
+    end_time = MomentField()
     units = serializers.IntegerField(min_value=1, max_value=1000, default=1)
 
 
@@ -83,7 +82,7 @@ class CancelInput(StrictSerializer):
 class AvailabilityInput(serializers.Serializer[Any]):
     """Which slots to list: `duration` in minutes, the shortest if it is not given."""
 
-    to = MomentField(max_length=40)
+    to = MomentField()
     duration = serializers.IntegerField(
         min_value=1, max_value=60 * 24 * 31, required=False
     )
@@ -91,7 +90,7 @@ class AvailabilityInput(serializers.Serializer[Any]):
 
     def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
         """Add `from`, which cannot be written as an attribute."""
-        return {"from": MomentField(max_length=40), **super().get_fields()}
+        return {"from": MomentField(), **super().get_fields()}
 
 
 def show_hold(hold: BookingHold, time_zone: str) -> dict[str, Any]:

@@ -33,9 +33,7 @@ class UserManager(BaseUserManager["User"]):
         self, username: str, password: str | None = None, **fields: Any
     ) -> "User":
         """A break-glass account (`manage.py createsuperuser`)."""
-        user = self.model(
-            username=username, is_staff=True, is_superuser=True, **fields
-        )
+        user = self.model(username=username, is_staff=True, is_superuser=True, **fields)
         user.set_password(password)
         user.save(using=self._db)
         return user

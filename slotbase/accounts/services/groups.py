@@ -1,0 +1,72 @@
+"""Staff groups and what each may do: the one matrix, written after every migrate."""
+
+from django.apps import apps
+from django.contrib.auth.management import create_permissions
+from django.contrib.auth.models import Group, Permission
+
+CATALOGUE = (
+    "bookings.resource",
+    "bookings.resourceunit",
+    "bookings.openinghours",
+    "bookings.dateexception",
+)
+SALES = ("bookings.booking", "bookings.bookinghold")
+CUSTOMERS = ("accounts.user",)
+VENUES = ("accounts.venue", "accounts.venuestaff")
+HISTORY = ("recovery.auditentry",)
+EVERYTHING = (
+    *(*CATALOGUE, *SALES, *CUSTOMERS, *VENUES, *HISTORY),
+    *("bookings.slotclaim", "recovery.idempotencyrecord"),
+    *("django_celery_beat.periodictask", "auth.group"),
+)
+
+
+def _may(actions: str, *models: str) -> set[str]:
+    """Permissions for each action on each model: `bookings.view_booking`."""
+    return {
+        f"{app_label}.{action}_{model}"
+        for action in actions.split()
+        for app_label, model in (name.split(".") for name in models)
+    }
+
+
+SEE_CONTACT_DATA = {"accounts.see_contact_data"}
+SUPPORT = _may("view", *SALES, *CUSTOMERS, *CATALOGUE, *HISTORY) | SEE_CONTACT_DATA
+
+# Nothing may be deleted but hours and special days: everything else is history.
+MATRIX: dict[str, set[str]] = {
+    "front_desk": _may("view", *SALES, *CUSTOMERS, *CATALOGUE, "accounts.venue")
+    | SEE_CONTACT_DATA,
+    "manager": _may("view", *SALES, *CUSTOMERS, *VENUES)
+    | _may("view add change", *CATALOGUE, "accounts.venue")
+    | _may("delete", "bookings.openinghours", "bookings.dateexception")
+    | SEE_CONTACT_DATA,
+    "support": SUPPORT,
+    "support_lead": SUPPORT,
+    "operations": _may("view", *HISTORY, "accounts.venue", "auth.group")
+    | _may("view add change", "accounts.user", "accounts.venuestaff")
+    | _may("change", "auth.group")
+    | _may("view change", "django_celery_beat.periodictask"),
+    "auditor": _may("view", *EVERYTHING),
+}
+
+
+def write_groups() -> None:
+    """Give each group exactly the permissions of the matrix; again changes nothing.
+
+    Permissions of models that do not exist (yet) are left out.
+    """
+    _make_permissions()
+    by_name = {
+        f"{each.content_type.app_label}.{each.codename}": each
+        for each in Permission.objects.select_related("content_type")
+    }
+    for name, wanted in MATRIX.items():
+        group, _ = Group.objects.get_or_create(name=name)
+        group.permissions.set(by_name[each] for each in wanted if each in by_name)
+
+
+def _make_permissions() -> None:
+    # Django makes them in post_migrate too, for each app later than we are called.
+    for label in {name.split(".")[0] for name in EVERYTHING}:
+        create_permissions(apps.get_app_config(label), verbosity=0)

@@ -8,7 +8,7 @@ a count of this process for a few seconds whenever Redis does not answer in time
 import threading
 import time
 from collections import Counter
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import structlog
 from django.conf import settings
@@ -16,7 +16,9 @@ from django_redis import get_redis_connection
 from redis.exceptions import RedisError
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
-from rest_framework.views import APIView
+
+if TYPE_CHECKING:  # DRF imports this module while it makes APIView
+    from rest_framework.views import APIView
 
 WINDOW_SECONDS = 60
 AVOID_REDIS_SECONDS = 5
@@ -71,7 +73,7 @@ class PerMinute(BaseThrottle):
     scope: ClassVar[str]
     limit_setting: ClassVar[str]
 
-    def allow_request(self, request: Request, view: APIView) -> bool:  # noqa: ARG002
+    def allow_request(self, request: Request, view: "APIView") -> bool:  # noqa: ARG002
         """Count this request and say whether it is within the limit."""
         identity = self.identity(request)
         if identity is None:

@@ -1,0 +1,1 @@
+"""Clerk: who the customers are. Tokens are checked locally with its public keys."""

@@ -14,7 +14,7 @@ from bookings.states import PaymentMode, ResourceKind
 from slotbase.accounts.models import User, Venue, VenueStaff
 
 PASSWORD = "slotbase-demo"  # noqa: S105 - printed at each start, on this computer only
-GROUPS = "front_desk manager support support_lead operations auditor".split()
+GROUPS = ["front_desk", "manager", "support", "support_lead", "operations", "auditor"]
 
 VENUES = [
     {

@@ -1,0 +1,180 @@
+"""Clerk's public keys: fetched rarely, stored in PostgreSQL, kept in each process.
+
+A request needs no Clerk: the stored keys serve for CLERK_KEYS_MAX_AGE_SECONDS after the
+last answer. A token with an unknown key makes one process ask, at most once a minute;
+`attempted_at` is the right to ask, won by one conditional UPDATE. All stamps here are
+wall clock, like those of the tokens which the keys sign.
+"""
+
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import jwt
+import structlog
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from django.conf import settings
+from django.db.models import Q
+
+from slotbase.accounts.errors import AuthUnavailable, TokenInvalid
+from slotbase.accounts.models import SigningKeySet
+from slotbase.providers.clerk import client
+from slotbase.providers.errors import ProviderError
+
+ROW = 1
+REREAD_SECONDS = 5
+ASK_AGAIN_AFTER = timedelta(seconds=60)
+# Without any usable key nobody can sign in at all: try harder, still not per request.
+ASK_AGAIN_WITHOUT_KEYS_AFTER = timedelta(seconds=10)
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class StoredKeys:
+    """The stored row: the keys by their id, and what is known of how fresh they are."""
+
+    by_id: Mapping[str, RSAPublicKey] = field(default_factory=dict)
+    fetched_at: datetime | None = None
+    attempted_at: datetime | None = None
+
+    @property
+    def are_usable(self) -> bool:
+        """Whether Clerk's last answer is recent enough to be believed."""
+        if self.fetched_at is None:
+            return False
+        return _wall_clock() - self.fetched_at <= timedelta(
+            seconds=settings.CLERK_KEYS_MAX_AGE_SECONDS
+        )
+
+    @property
+    def are_complete(self) -> bool:
+        """Whether Clerk answered when it was last asked for an unknown key."""
+        if self.fetched_at is None or self.attempted_at is None:
+            return self.fetched_at is not None
+        return self.fetched_at >= self.attempted_at
+
+    @property
+    def ask_again_after(self) -> timedelta:
+        """How long after an attempt the next one is allowed."""
+        return ASK_AGAIN_AFTER if self.are_usable else ASK_AGAIN_WITHOUT_KEYS_AFTER
+
+    def find(self, key_id: str) -> RSAPublicKey | None:
+        """The key of this id, if it may still be used."""
+        return self.by_id.get(key_id) if self.are_usable else None
+
+
+class _KeysOfThisProcess:
+    """The stored keys, parsed once per version and read again every few seconds."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.forget()
+
+    def forget(self) -> None:
+        self._keys, self._reread_at = StoredKeys(), 0.0
+
+    def get(self) -> StoredKeys:
+        if time.monotonic() < self._reread_at:
+            return self._keys
+        return self.read_again()
+
+    def read_again(self) -> StoredKeys:
+        with self._lock:
+            self._keys = _read_stored_keys(known=self._keys)
+            self._reread_at = time.monotonic() + REREAD_SECONDS
+            return self._keys
+
+
+_keys = _KeysOfThisProcess()
+_one_thread_asks = threading.Lock()
+
+
+def find_signing_key(key_id: str) -> RSAPublicKey:
+    """Clerk's public key of this id. Clerk may be asked: not inside a transaction.
+
+    Raises:
+        TokenInvalid: Clerk has no such key.
+        AuthUnavailable: Clerk has to be asked and does not answer.
+    """
+    key = _keys.get().find(key_id)
+    if key is not None:
+        return key
+    stored = _learn_key(key_id)
+    key = stored.find(key_id)
+    if key is not None:
+        return key
+    if stored.are_usable and stored.are_complete:
+        raise TokenInvalid("unknown key")
+    raise AuthUnavailable
+
+
+def refresh_signing_keys() -> None:
+    """Fetch Clerk's keys and store them. Not inside a transaction: it waits for Clerk.
+
+    Raises:
+        ProviderError: Clerk did not answer with keys; the stored ones stay.
+    """
+    asked_at = _wall_clock()
+    jwks = client.fetch_signing_keys()
+    SigningKeySet.objects.update_or_create(
+        pk=ROW, defaults={"jwks": jwks, "fetched_at": asked_at}
+    )
+    forget_cached_keys()
+
+
+def forget_cached_keys() -> None:
+    """Make this process read the stored keys anew."""
+    _keys.forget()
+
+
+def _learn_key(key_id: str) -> StoredKeys:
+    """What can be known of this key: the other threads wait for the one that asks."""
+    with _one_thread_asks:
+        stored = _keys.read_again()
+        if stored.find(key_id) or not _win_right_to_ask(stored):
+            return stored
+        _try_to_refresh()
+        stored = _keys.read_again()
+        if stored.find(key_id):
+            # A rotation is no flood: only fruitless attempts count against the limit.
+            SigningKeySet.objects.filter(pk=ROW).update(attempted_at=None)
+        return stored
+
+
+def _win_right_to_ask(stored: StoredKeys) -> bool:
+    now = _wall_clock()
+    due_before = now - stored.ask_again_after
+    if stored.attempted_at is not None and stored.attempted_at >= due_before:
+        return False
+    SigningKeySet.objects.get_or_create(pk=ROW, defaults={"jwks": {"keys": []}})
+    is_due = Q(attempted_at=None) | Q(attempted_at__lt=due_before)
+    won = SigningKeySet.objects.filter(is_due, pk=ROW).update(attempted_at=now)
+    return won == 1
+
+
+def _try_to_refresh() -> None:
+    try:
+        refresh_signing_keys()
+    except ProviderError as error:
+        log.warning("signing_keys_not_refreshed", error=str(error))
+
+
+def _read_stored_keys(*, known: StoredKeys) -> StoredKeys:
+    row = SigningKeySet.objects.filter(pk=ROW).first()
+    if row is None:
+        return StoredKeys()
+    is_known = known.fetched_at is not None and known.fetched_at == row.fetched_at
+    by_id = known.by_id if is_known else _parse(row.jwks)
+    return StoredKeys(by_id, row.fetched_at, row.attempted_at)
+
+
+def _parse(jwks: dict[str, Any]) -> dict[str, RSAPublicKey]:
+    return {key["kid"]: jwt.PyJWK(key, algorithm="RS256").key for key in jwks["keys"]}
+
+
+def _wall_clock() -> datetime:
+    return datetime.fromtimestamp(time.time(), UTC)

@@ -1,0 +1,21 @@
+"""What Celery carries for accounts."""
+
+from typing import Any
+
+import structlog
+from celery import shared_task
+
+from slotbase.accounts.services import signing_keys
+from slotbase.providers.errors import ProviderError
+
+log = structlog.get_logger(__name__)
+
+
+@shared_task(name="accounts.refresh_signing_keys", ignore_result=True)
+def refresh_signing_keys(**_: Any) -> None:
+    """Keep Clerk's keys fresh, so that no request has to wait for Clerk."""
+    try:
+        signing_keys.refresh_signing_keys()
+    except ProviderError as error:
+        # The stored keys serve on, and beat sends the next attempt.
+        log.warning("signing_keys_not_refreshed", error=str(error))

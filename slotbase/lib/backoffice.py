@@ -1,0 +1,224 @@
+"""The back office: every admin page of the product is a `BackOfficeAdmin`.
+
+It starts closed. A page is read-only until its class lists editable fields, nothing can
+be added or deleted until it says so, staff see rows of their own venues only, and a list
+costs the same however long its table is. Django's permissions decide on top of that.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, tzinfo
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from django import forms
+from django.contrib import admin
+from django.contrib.admin.utils import flatten_fieldsets
+from django.core.paginator import Paginator
+from django.db import models
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest
+from django.utils.functional import cached_property
+
+from slotbase.lib.columns import follow
+
+Row = TypeVar("Row", bound=Model)
+Parent = TypeVar("Parent", bound=Model)
+
+if TYPE_CHECKING:
+    from django.contrib.admin import ModelAdmin, TabularInline
+else:  # Django's own cannot be subscripted at run time
+
+    class ModelAdmin(admin.ModelAdmin):
+        __class_getitem__ = classmethod(lambda cls, _: cls)
+
+    class TabularInline(admin.TabularInline):
+        __class_getitem__ = classmethod(lambda cls, _: cls)
+
+
+SEE_CONTACT_DATA = "accounts.see_contact_data"
+GROUPS_OF_ALL_VENUES = ("operations", "auditor")
+MIN_SEARCH_LENGTH = 3
+
+# The browser's own pickers: no script, and good on a phone.
+NATIVE_PICKERS: dict[type[models.Field[Any, Any]], dict[str, Any]] = {
+    models.DateField: {"widget": forms.DateInput({"type": "date"}, format="%Y-%m-%d")},
+    models.TimeField: {"widget": forms.TimeInput({"type": "time"}, format="%H:%M")},
+}
+
+
+class CappedPaginator(Paginator[Any]):
+    """Counts no further than `limit`, so that a list of millions opens at once."""
+
+    limit = 1000
+
+    @cached_property
+    def count(self) -> int:
+        """How many rows can be paged through; search and filters reach the others."""
+        return self.object_list.order_by()[: self.limit].count()
+
+    @property
+    def is_capped(self) -> bool:
+        """Whether there may be more rows than can be paged through."""
+        return self.count == self.limit
+
+
+class OwnRowsFilter(admin.RelatedFieldListFilter):
+    """Offers the related rows that this person may see, such as their own venues."""
+
+    def field_choices(
+        self, field: Any, request: HttpRequest, model_admin: admin.ModelAdmin[Any]
+    ) -> list[tuple[str, str]]:
+        """Id and name of each."""
+        page = model_admin.admin_site.get_model_admin(field.remote_field.model)
+        return [(str(row.pk), str(row)) for row in page.get_queryset(request)]
+
+
+class BackOfficeAdmin(ModelAdmin[Row]):
+    """The base of all pages; `fieldsets` lists all that a page shows."""
+
+    #: From a row to its venue, such as `resource__venue`; empty if it has none.
+    venue_path: ClassVar[str] = ""
+    #: What can be changed at any time, and what only when a row is added.
+    editable_fields: ClassVar[Sequence[str]] = ()
+    set_once: ClassVar[Sequence[str]] = ()
+    #: What is shown and searched only with the permission to see contact data.
+    private_fields: ClassVar[Sequence[str]] = ()
+    can_add: ClassVar[bool] = False
+    can_delete: ClassVar[bool] = False
+
+    list_per_page = 50
+    list_max_show_all = 0
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+    paginator = CappedPaginator
+    formfield_overrides = NATIVE_PICKERS
+
+    # --- What may be done ----------------------------------------------------
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """What the class allows and the person's permission."""
+        return self.can_add and super().has_add_permission(request)
+
+    def has_change_permission(
+        self, request: HttpRequest, obj: Row | None = None
+    ) -> bool:
+        """What the class allows and the person's permission."""
+        may_change = super().has_change_permission(request, obj)
+        return bool(self.editable_fields) and may_change
+
+    def has_delete_permission(
+        self, request: HttpRequest, obj: Row | None = None
+    ) -> bool:
+        """What the class allows and the person's permission."""
+        return self.can_delete and super().has_delete_permission(request, obj)
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        """Nothing is ever deleted in bulk."""
+        actions = super().get_actions(request)
+        actions.pop("delete_selected", None)
+        return actions
+
+    def save_model(
+        self, request: HttpRequest, obj: Row, form: Any, change: bool
+    ) -> None:
+        """Write only what was typed: other columns may have changed meanwhile."""
+        columns = {field.name for field in obj._meta.concrete_fields}
+        changed = columns.intersection(form.changed_data)
+        obj.save(update_fields=changed if change else None)
+
+    # --- What is shown -------------------------------------------------------
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Row]:
+        """Rows of the venues where this person works."""
+        rows = super().get_queryset(request)
+        if not self.venue_path or sees_all_venues(request.user):
+            return rows
+        return rows.filter(**{f"{self.venue_path}__in": request.user.venues.all()})
+
+    def get_field_queryset(
+        self, db: str | None, db_field: Any, request: HttpRequest
+    ) -> QuerySet[Any] | None:
+        """A field that points to other rows offers those that this person sees."""
+        model = db_field.remote_field.model
+        if not self.admin_site.is_registered(model):
+            return super().get_field_queryset(db, db_field, request)
+        return self.admin_site.get_model_admin(model).get_queryset(request)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Row], search_term: str
+    ) -> tuple[QuerySet[Row], bool]:
+        """One or two letters find nothing: they would find everything."""
+        if 0 < len(search_term.strip()) < MIN_SEARCH_LENGTH:
+            return queryset.none(), False
+        return super().get_search_results(request, queryset, search_term)
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        """Only what a filter on the page asks: other columns may be private."""
+        offered = [
+            each[0] if isinstance(each, tuple) else each
+            for each in self.get_list_filter(request)
+        ]
+        lookups = ("exact", "id__exact", "isnull")
+        return any(lookup == f"{field}__{end}" for field in offered for end in lookups)
+
+    def get_fieldsets(self, request: HttpRequest, obj: Row | None = None) -> list[Any]:
+        """What this person may see, or may give when a row is added."""
+        cards: list[Any] = []
+        for name, card in self.fieldsets or ():
+            fields = self._visible(request, card["fields"])
+            if obj is None:
+                given = {*self.set_once, *self.editable_fields}
+                fields = [field for field in fields if field in given]
+            if fields:
+                cards.append((name, {**card, "fields": fields}))
+        return cards
+
+    def get_readonly_fields(
+        self, request: HttpRequest, obj: Row | None = None
+    ) -> list[Any]:
+        """All that cannot be changed, now that the row is there."""
+        editable = {*self.editable_fields, *(() if obj else self.set_once)}
+        shown = flatten_fieldsets(self.get_fieldsets(request, obj))
+        return [field for field in shown if field not in editable]
+
+    def get_list_display(self, request: HttpRequest) -> list[Any]:
+        """The columns that this person may see."""
+        return self._visible(request, super().get_list_display(request))
+
+    def get_search_fields(self, request: HttpRequest) -> list[Any]:
+        """The columns that this person may see are those that can be searched."""
+        return self._visible(request, super().get_search_fields(request))
+
+    def _visible(self, request: HttpRequest, fields: Sequence[Any]) -> list[Any]:
+        hidden = self.private_fields
+        if request.user.has_perm(SEE_CONTACT_DATA):
+            hidden = ()
+        return [field for field in fields if field not in hidden]
+
+    def zone_of(self, row: Row) -> tzinfo:
+        """The time zone in which a row is shown: its venue's."""
+        if not self.venue_path:
+            return UTC
+        zone: tzinfo = follow(row, self.venue_path).zone
+        return zone
+
+
+class BackOfficeInline(TabularInline[Row, Parent]):
+    """Rows below their parent: seen by all who see it, changed only if allowed here."""
+
+    extra = 0
+    can_delete = False
+    formfield_overrides = NATIVE_PICKERS
+
+    def has_view_permission(
+        self,
+        request: HttpRequest,  # noqa: ARG002 - Django's signature
+        obj: Parent | None = None,  # noqa: ARG002
+    ) -> bool:
+        """The parent's page was permitted."""
+        return True
+
+
+def sees_all_venues(user: Any) -> bool:
+    """Whether a person is not bound to venues."""
+    groups = user.groups.filter(name__in=GROUPS_OF_ALL_VENUES)
+    return user.is_superuser or groups.exists()

@@ -1,0 +1,98 @@
+"""What the back office shows in lists and on pages: each kind of value in one way.
+
+Times are in the venue's zone and say so, money has its currency, a state is a badge.
+The functions below make columns: `when = venue_slot()` in the body of an admin class.
+"""
+
+from collections.abc import Callable
+from datetime import datetime, tzinfo
+from functools import reduce
+from typing import Any
+
+from django.contrib import admin
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from slotbase.lib.money import format_money
+
+# Django calls a column with its admin object, of which we use `zone_of`, and a row.
+Column = Callable[[Any, Any], SafeString | None]
+
+
+def follow(row: Any, path: str) -> Any:
+    """The value at the end of a path such as `resource__venue`."""
+    return reduce(getattr, path.split("__"), row)
+
+
+def format_moment(moment: datetime, zone: tzinfo) -> SafeString:
+    """`Tue 24 Nov 2026, 18:00:05 CET`."""
+    local = moment.astimezone(zone)
+    return _time(moment, f"{_day(local)}, {local:%H:%M:%S %Z}")
+
+
+def format_slot(start: datetime, end: datetime, zone: tzinfo) -> SafeString:
+    """`Tue 24 Nov 2026, 18:00–19:00 CET`; both in full if day or offset change."""
+    first, last = start.astimezone(zone), end.astimezone(zone)
+    if (first.date(), first.utcoffset()) == (last.date(), last.utcoffset()):
+        return _time(start, f"{_day(first)}, {first:%H:%M}–{last:%H:%M %Z}")
+    return _time(
+        start, f"{_day(first)}, {first:%H:%M %Z} – {_day(last)}, {last:%H:%M %Z}"
+    )
+
+
+def format_state(state: str) -> SafeString:
+    """A badge; backoffice.css knows the colour of each state."""
+    words = state.replace("_", " ").capitalize()
+    return format_html('<span class="badge badge-{}">{}</span>', state.lower(), words)
+
+
+def _day(local: datetime) -> str:
+    return f"{local:%a} {local.day} {local:%b %Y}"
+
+
+def _time(moment: datetime, words: str) -> SafeString:
+    return format_html('<time datetime="{}">{}</time>', moment.isoformat(), words)
+
+
+def venue_time(field: str, label: str = "") -> Column:
+    """A moment in the zone of the row's venue, or in UTC where there is no venue."""
+
+    @admin.display(ordering=field, description=label or field.replace("_", " "))
+    def column(page: Any, row: Any) -> SafeString | None:
+        moment = getattr(row, field)
+        return moment and format_moment(moment, page.zone_of(row))
+
+    return column
+
+
+def venue_slot(label: str = "when") -> Column:
+    """From `start_time` to `end_time` in the zone of the row's venue."""
+
+    @admin.display(ordering="start_time", description=label)
+    def column(page: Any, row: Any) -> SafeString:
+        return format_slot(row.start_time, row.end_time, page.zone_of(row))
+
+    return column
+
+
+def money(
+    field: str = "price_minor", *, currency: str = "currency", label: str = "price"
+) -> Column:
+    """An amount in minor units; `currency` is the path to its currency."""
+
+    @admin.display(ordering=field, description=label)
+    def column(_: Any, row: Any) -> SafeString:
+        words = format_money(getattr(row, field), follow(row, currency))
+        return format_html('<span class="money">{}</span>', words)
+
+    return column
+
+
+def state(field: str = "status") -> Column:
+    """A state as a badge."""
+
+    @admin.display(ordering=field, description=field.replace("_", " "))
+    def column(_: Any, row: Any) -> SafeString:
+        return format_state(getattr(row, field))
+
+    return column

@@ -1,0 +1,45 @@
+"""`python -m slotbase.sandbox --port P --state-dir D`: run until told to stop."""
+
+import argparse
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+
+from slotbase.sandbox.clerk import Clerk
+from slotbase.sandbox.frame import Sandbox
+from slotbase.sandbox.server import HOST, SandboxServer
+
+
+def main() -> None:
+    """Serve until SIGTERM or SIGINT."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _stop)
+    options = _read_options()
+    try:
+        server = SandboxServer(options.port)
+    except OSError as error:
+        sys.exit(f"sandbox: cannot listen on port {options.port}: {error.strerror}")
+    server.sandbox = Sandbox([Clerk(url=server.url, state_directory=options.state_dir)])
+    sys.stderr.write(f"sandbox: listening on {server.url}\n")
+    server.serve_forever()
+
+
+def _read_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m slotbase.sandbox",
+        description="Simulated providers for development and tests; never public.",
+    )
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--state-dir", type=Path, required=True)
+    # Whoever reaches the sandbox can mint any customer's token.
+    parser.add_argument("--host", choices=[HOST], default=HOST)
+    return parser.parse_args()
+
+
+def _stop(_number: int, _frame: FrameType | None) -> None:
+    sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+"""Clerk, simulated: its key set, and the session tokens it would give to customers."""
+
+import hmac
+import os
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar
+
+from slotbase.sandbox.exchange import Reply, Request, Route
+from slotbase.sandbox.fields import ControlError, check_texts, read_object
+from slotbase.sandbox.keys import KeyRing, SigningKey
+from slotbase.sandbox.provider import Provider
+from slotbase.sandbox.tokens import Mint, Overrides, read_overrides, read_ttl
+
+_ERRORS = {
+    401: ("authentication_invalid", "Invalid authentication"),
+    403: ("authorization_invalid", "Unauthorized request"),
+    404: ("resource_not_found", "Resource not found"),
+    429: ("too_many_requests", "Too many requests, retry later"),
+    500: ("internal_clerk_error", "Oops, an unexpected error occurred"),
+}
+
+
+class Clerk(Provider):
+    """Clerk's key set in both places where it is found, and a mint for tokens."""
+
+    name: ClassVar[str] = "clerk"
+
+    def __init__(self, *, url: str, state_directory: Path) -> None:
+        parties = os.environ.get("CLERK_AUTHORIZED_PARTIES", "").split(",")
+        self._secret = os.environ.get("CLERK_SECRET_KEY") or "sk_test_sandbox"
+        self._mint = Mint(
+            issuer=f"{url}/{self.name}",
+            authorized_party=parties[0].strip() or "http://localhost",
+        )
+        self._keys = KeyRing(state_directory)
+
+    def routes(self) -> list[Route]:
+        """The public key set, and the one of the API that wants the secret key."""
+        return [
+            Route("GET", "/.well-known/jwks.json", "jwks", self._jwks),
+            Route("GET", "/v1/jwks", "jwks", self._jwks_for_the_secret),
+        ]
+
+    def controls(self) -> list[Route]:
+        """Give a customer a token; change the signing key."""
+        return [
+            Route("POST", "/tokens", "mint", self._mint_tokens),
+            Route("POST", "/clerk/rotate", "rotate", self._rotate),
+        ]
+
+    def error(self, status: int) -> Reply:
+        """An error in Clerk's form."""
+        code, message = _ERRORS.get(status, ("error", "Error"))
+        entry = {"message": message, "long_message": message, "code": code}
+        return Reply(status, {"errors": [entry], "clerk_trace_id": "sandbox"})
+
+    @cached_property
+    def _foreign_key(self) -> SigningKey:
+        return SigningKey.generate()
+
+    def _jwks(self, _: Request) -> Reply:
+        key = self._keys.current
+        return Reply(200, {"keys": [key.jwk()]}, effect={"kids": [key.kid]})
+
+    def _jwks_for_the_secret(self, request: Request) -> Reply:
+        given = request.headers.get("authorization", "")
+        if not hmac.compare_digest(given.encode(), f"Bearer {self._secret}".encode()):
+            return self.error(401)
+        return self._jwks(request)
+
+    def _rotate(self, _: Request) -> Reply:
+        self._keys.rotate()
+        return Reply(201, {"kid": self._keys.current.kid})
+
+    def _mint_tokens(self, request: Request) -> Reply:
+        data = read_object(request, allowed=("sub", "subs", "ttl", "overrides"))
+        if ("sub" in data) == ("subs" in data):
+            raise ControlError("Send either sub (one text) or subs (a list of texts).")
+        ttl, overrides = read_ttl(data), read_overrides(data.get("overrides", {}))
+        key = self._key(overrides)
+        if "sub" in data:
+            sub = data["sub"]
+            minted = self._mint.mint(sub=sub, ttl=ttl, key=key, overrides=overrides)
+            return Reply(201, asdict(minted))
+        return self._mint_many(check_texts(data["subs"], "subs"), ttl, key, overrides)
+
+    def _mint_many(
+        self, subs: list[str], ttl: int, key: SigningKey, overrides: Overrides
+    ) -> Reply:
+        mint = self._mint.mint
+        tokens = {
+            sub: mint(sub=sub, ttl=ttl, key=key, overrides=overrides).token
+            for sub in subs
+        }
+        return Reply(201, {"tokens": tokens})
+
+    def _key(self, overrides: Overrides) -> SigningKey:
+        if overrides.key == "foreign":
+            return self._foreign_key
+        if overrides.key == "current":
+            return self._keys.current
+        if self._keys.previous is None:
+            raise ControlError(
+                "There is no previous key yet: POST /_sandbox/clerk/rotate first."
+            )
+        return self._keys.previous
