@@ -15,9 +15,9 @@ from django.db.models import DateTimeField, ExpressionWrapper, F, Value
 
 from bookings.errors import BookingNotFound, HoldNotFound
 from bookings.hours import Interval
-from bookings.models import Booking, BookingHold, Resource
+from bookings.models import Booking, BookingHold
 from bookings.states import BookingStatus, HoldStatus
-from slotbase.accounts.models import User
+from recovery import audit
 from slotbase.lib.clock import Now
 from slotbase.lib.db import transaction_required
 
@@ -27,22 +27,21 @@ RUNNING = (BookingStatus.CONFIRMED, BookingStatus.CHECKED_IN)
 @transaction_required
 def lock_customer(customer_id: UUID) -> None:
     """Take turns over what is limited per customer."""
-    # NO KEY: rows that refer to the user can be inserted meanwhile.
-    list(
-        User.objects.select_for_update(no_key=True)
-        .filter(pk=customer_id)
-        .values_list("pk")
-    )
+    with connection.cursor() as cursor:
+        # NO KEY: rows that refer to the user can be inserted meanwhile.
+        cursor.execute(
+            "SELECT FROM accounts_user WHERE id = %s FOR NO KEY UPDATE", [customer_id]
+        )
 
 
 @transaction_required
 def lock_resource(resource_id: int) -> None:
     """Take turns over the units of a resource that has several."""
-    list(
-        Resource.objects.select_for_update(no_key=True)
-        .filter(pk=resource_id)
-        .values_list("pk")
-    )
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT FROM bookings_resource WHERE id = %s FOR NO KEY UPDATE",
+            [resource_id],
+        )
 
 
 @transaction_required
@@ -130,26 +129,61 @@ def claim_ended_bookings(limit: int) -> list[Booking]:
     return list(bookings.select_for_update(skip_locked=True, of=("self",)))
 
 
+# The claims, the hold and its first audit entry by one statement: all of it or nothing.
 # ON CONFLICT waits for whoever is about to take the same time and then answers; a plain
-# INSERT would deadlock with them instead (performance.md 3). Never use save() here.
-_TAKE = """
-INSERT INTO bookings_slotclaim (unit_id, during, hold_id)
-SELECT unit_id, tstzrange(%s, %s, '[)'), %s FROM unnest(%s::bigint[]) AS unit_id
-ON CONFLICT DO NOTHING
-RETURNING unit_id
-"""
+# INSERT would deadlock with them instead. Never use save() here (ADR 0004).
+_INSERT_HOLD = f"""
+WITH claims AS (
+    INSERT INTO bookings_slotclaim (unit_id, during, hold_id)
+    SELECT unit_id, tstzrange(%(occupied_from)s, %(occupied_to)s, '[)'), %(id)s
+    FROM unnest(%(unit_ids)s::bigint[]) AS unit_id
+    ON CONFLICT DO NOTHING RETURNING unit_id),
+hold AS (
+    INSERT INTO bookings_bookinghold (id, resource_id, customer_id, start_time,
+        end_time, buffer_before_minutes, buffer_after_minutes, units, status, source,
+        price_minor, currency, expires_at)
+    SELECT %(id)s, %(resource_id)s, %(customer_id)s, %(start_time)s, %(end_time)s,
+        %(buffer_before_minutes)s, %(buffer_after_minutes)s, %(units)s, 'ACTIVE',
+        %(hold_source)s, %(price_minor)s, %(currency)s, slotbase_now() + %(ttl)s
+    WHERE (SELECT count(*) FROM claims) = cardinality(%(unit_ids)s::bigint[])
+    RETURNING id, created_at, expires_at),
+history AS ({audit.entry_sql("hold")})
+SELECT created_at, expires_at FROM hold
+"""  # noqa: S608 - only our own text
+_FIELDS = (
+    *("id", "resource_id", "customer_id", "start_time", "end_time", "units"),
+    *("buffer_before_minutes", "buffer_after_minutes", "price_minor", "currency"),
+)
 
 
 @transaction_required
-def take_claims(*, hold_id: UUID, occupied: Interval, unit_ids: list[int]) -> bool:
-    """Occupy these units for a hold, all of them or say False.
+def insert_hold(
+    hold: BookingHold, units: dict[int, int], *, ttl: timedelta, actor: audit.Actor
+) -> bool:
+    """Make a hold that occupies these units (numbers to ids), all of them or say False.
 
-    The one place where claims are made. After False the caller must not commit unless
-    it asked for a single unit: some of several may have been taken.
+    The one place where claims of holds are made. After False the caller must not commit
+    unless it asked for a single unit: some of several may have been claimed.
     """
+    hold.units = [*units]
+    occupied = hold.occupied
+    parameters = {
+        **{name: getattr(hold, name) for name in _FIELDS},
+        **audit.entry_parameters(
+            actor=actor, action="hold.created", subject="hold", move=("", hold.status)
+        ),
+        "occupied_from": occupied.start,
+        "occupied_to": occupied.end,
+        "unit_ids": [*units.values()],
+        "hold_source": hold.source,
+        "ttl": ttl,
+    }
     with connection.cursor() as cursor:
-        cursor.execute(_TAKE, [occupied.start, occupied.end, hold_id, unit_ids])
-        return len(cursor.fetchall()) == len(unit_ids)
+        cursor.execute(_INSERT_HOLD, parameters)
+        row = cursor.fetchone()
+    if row is not None:
+        hold.created_at, hold.expires_at = row
+    return row is not None
 
 
 _IN_THE_WAY = """

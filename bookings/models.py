@@ -1,5 +1,6 @@
 """What can be booked, who occupies it, and the bookings."""
 
+from datetime import timedelta
 from typing import ClassVar
 
 from django.contrib.postgres.constraints import ExclusionConstraint
@@ -12,6 +13,7 @@ from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models import F, Func, Q, Value
 
+from bookings.hours import Interval
 from bookings.states import (
     BookingStatus,
     ExceptionKind,
@@ -258,12 +260,20 @@ class BookingHold(models.Model):
     def __str__(self) -> str:
         return f"{self.resource} {self.start_time:%Y-%m-%d %H:%M} UTC"
 
+    @property
+    def occupied(self) -> Interval:
+        """What it takes of the calendar: its slot and the buffers of its time."""
+        return Interval(
+            self.start_time - timedelta(minutes=self.buffer_before_minutes),
+            self.end_time + timedelta(minutes=self.buffer_after_minutes),
+        )
+
 
 class SlotClaim(models.Model):
     """Who occupies a unit when, buffers included: the one guard against double booking.
 
     It belongs to its hold (confirmed or not) or to a closure for life, and exists only
-    while it occupies the present or the future. Made by `locks.take_claims` alone.
+    while it occupies the present or the future. Made by `locks.insert_hold` alone.
     """
 
     unit = models.ForeignKey(

@@ -27,7 +27,6 @@ from bookings.models import Booking, BookingHold, Resource
 from bookings.states import HoldSource, HoldStatus
 from recovery.models import AuditEntry
 from slotbase.accounts.models import Venue
-from slotbase.lib.clock import Now
 
 MINUTE = timedelta(minutes=1)
 
@@ -277,16 +276,19 @@ class ActiveHold:
     unit_count: int
 
 
+_ACTIVE_HOLDS = f"""
+SELECT id, resource_id, start_time, end_time, cardinality(units)
+FROM bookings_bookinghold
+WHERE customer_id = %s AND status = '{HoldStatus.ACTIVE}'
+  AND source = '{HoldSource.CUSTOMER}' AND expires_at > (SELECT slotbase_now())
+"""  # noqa: S608 - only our own state names
+
+
 def list_active_holds(customer_id: UUID) -> list[ActiveHold]:
     """The holds that count against the customer's limit; offers do not."""
-    active = BookingHold.objects.filter(
-        customer=customer_id,
-        status=HoldStatus.ACTIVE,
-        source=HoldSource.CUSTOMER,
-        expires_at__gt=Now(),
-    )
-    fields = ("id", "resource_id", "start_time", "end_time", "units__len")
-    return [ActiveHold(*row) for row in active.values_list(*fields)]
+    with connection.cursor() as cursor:
+        cursor.execute(_ACTIVE_HOLDS, [customer_id])
+        return [ActiveHold(*row) for row in cursor.fetchall()]
 
 
 def get_hold(hold_id: UUID, *, customer_id: UUID) -> BookingHold:

@@ -32,12 +32,42 @@ class Actor:
         return cls("system", part)
 
 
-INSERT = """
-    INSERT INTO recovery_auditentry (actor_kind, actor_id, action, subject_type,
-        subject_id, from_state, to_state, reason, request_id)
-    SELECT %s, %s, %s, %s, subject_id, %s, %s, %s, %s
-    FROM unnest(%s::text[]) AS subject_id
-"""
+def entry_sql(source: str) -> str:
+    """SQL that adds an entry for each row of `source`, which has a column `id`.
+
+    For `record`, and for statements that make a row and its history at once.
+    """
+    return f"""
+        INSERT INTO recovery_auditentry (actor_kind, actor_id, action, subject_type,
+            subject_id, from_state, to_state, reason, request_id)
+        SELECT %(actor_kind)s, %(actor_id)s, %(action)s, %(subject)s, source.id::text,
+            %(from_state)s, %(to_state)s, %(reason)s, %(request_id)s
+        FROM {source} AS source
+    """  # noqa: S608 - `source` is our own text
+
+
+def entry_parameters(
+    *,
+    actor: Actor,
+    action: str,
+    subject: str,
+    move: tuple[str, str] = ("", ""),
+    reason: str = "",
+) -> dict[str, str]:
+    """The parameters of `entry_sql`; those of `record` without the ids."""
+    return {
+        "actor_kind": actor.kind,
+        "actor_id": actor.id,
+        "action": action,
+        "subject": subject,
+        "from_state": move[0],
+        "to_state": move[1],
+        "reason": reason,
+        "request_id": request_id.current(),
+    }
+
+
+_RECORD = entry_sql("(SELECT unnest(%(ids)s::text[]) AS id)")
 
 
 @transaction_required
@@ -54,11 +84,8 @@ def record(
 
     `reason` is one of our words, never what a person typed: that stays erasable.
     """
+    parameters = entry_parameters(
+        actor=actor, action=action, subject=subject, move=move, reason=reason
+    )
     with connection.cursor() as cursor:
-        cursor.execute(
-            INSERT,
-            [
-                *(actor.kind, actor.id, action, subject, *move, reason),
-                *(request_id.current(), [str(each) for each in ids]),
-            ],
-        )
+        cursor.execute(_RECORD, {**parameters, "ids": [str(each) for each in ids]})

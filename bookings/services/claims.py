@@ -1,44 +1,48 @@
 """Winning a slot: claim units, and retire the expired holds that stand in the way."""
 
+from datetime import timedelta
 from uuid import UUID
+
+from django.conf import settings
 
 from bookings.errors import SlotUnavailable
 from bookings.hours import Interval
 from bookings.locks import (
+    insert_hold,
     lock_expired_holds,
     lock_resource,
     see_who_is_in_the_way,
-    take_claims,
 )
 from bookings.models import BookingHold, SlotClaim
 from bookings.queries import Rules
 from bookings.states import HoldStatus
 from recovery import audit
+from recovery.audit import Actor
 from slotbase.lib.clock import Now
 from slotbase.lib.db import transaction_required
 
 
 @transaction_required
-def claim_slot(rules: Rules, *, hold_id: UUID, slot: Interval, units: int) -> list[int]:
-    """Occupy the lowest free units for a hold and return their numbers.
+def win_slot(rules: Rules, hold: BookingHold, *, units: int, actor: Actor) -> None:
+    """Insert a new hold that occupies the lowest free units.
 
     Raises:
         SlotUnavailable: fewer units are free; the transaction must be rolled back.
     """
-    occupied = rules.occupied(slot)
+    ttl = timedelta(seconds=settings.HOLD_TTL_SECONDS)
     if rules.capacity == 1:
-        if take_claims(
-            hold_id=hold_id, occupied=occupied, unit_ids=[*rules.units.values()]
-        ):
-            return [*rules.units]
+        if insert_hold(hold, rules.units, ttl=ttl, actor=actor):
+            return
     else:
         lock_resource(rules.resource_id)
-    return _claim_free_units(rules, hold_id, occupied, units)
+    free = _find_free_units(rules, hold.occupied)[:units]
+    chosen = {number: rules.units[number] for number in free}
+    if len(free) < units or not insert_hold(hold, chosen, ttl=ttl, actor=actor):
+        raise SlotUnavailable
 
 
-def _claim_free_units(
-    rules: Rules, hold_id: UUID, occupied: Interval, units: int
-) -> list[int]:
+def _find_free_units(rules: Rules, occupied: Interval) -> list[int]:
+    """Numbers of units that nobody occupies, after expired holds are retired."""
     all_ids = [*rules.units.values()]
     in_the_way = see_who_is_in_the_way(occupied, all_ids)
     if expired := {c.hold_id for c in in_the_way if c.hold_id and c.has_expired}:
@@ -46,13 +50,7 @@ def _claim_free_units(
         # Look again: a sweep may have retired them, or another newcomer come first.
         in_the_way = see_who_is_in_the_way(occupied, all_ids)
     taken = {claim.unit_id for claim in in_the_way}
-    free = [number for number, id_ in rules.units.items() if id_ not in taken][:units]
-    ids = [rules.units[number] for number in free]
-    if len(free) < units or not take_claims(
-        hold_id=hold_id, occupied=occupied, unit_ids=ids
-    ):
-        raise SlotUnavailable
-    return free
+    return [number for number, unit_id in rules.units.items() if unit_id not in taken]
 
 
 @transaction_required

@@ -18,7 +18,7 @@ from bookings.queries import (
     in_minutes,
     list_active_holds,
 )
-from bookings.services.claims import claim_slot, expire_locked_holds
+from bookings.services.claims import expire_locked_holds, win_slot
 from bookings.states import HOLD_MOVES, HoldStatus
 from recovery import audit, idempotency
 from slotbase.lib.clock import Now
@@ -76,15 +76,8 @@ def create_hold(
         return Held(hold, rules.zone.key, is_new=False)
     if len(active) >= settings.MAX_ACTIVE_HOLDS:
         raise HoldLimit(settings.MAX_ACTIVE_HOLDS)
-    numbers = claim_slot(rules, hold_id=hold_id, slot=slot, units=wanted.units)
-    hold = _insert_hold(rules, hold_id, customer_id, slot, numbers)
-    audit.record(
-        actor=audit.Actor.customer(customer_id),
-        action="hold.created",
-        subject="hold",
-        ids=[hold_id],
-        move=("", HoldStatus.ACTIVE),
-    )
+    hold = _offer(rules, hold_id, customer_id, slot, wanted.units)
+    win_slot(rules, hold, units=wanted.units, actor=audit.Actor.customer(customer_id))
     return Held(hold, rules.zone.key, is_new=True)
 
 
@@ -158,10 +151,11 @@ def find_identical(
     return None
 
 
-def _insert_hold(
-    rules: Rules, hold_id: UUID, customer_id: UUID, slot: Interval, numbers: list[int]
+def _offer(
+    rules: Rules, hold_id: UUID, customer_id: UUID, slot: Interval, units: int
 ) -> BookingHold:
-    return BookingHold.objects.create(
+    """The hold with its terms, not yet saved and without units."""
+    return BookingHold(
         id=hold_id,
         resource_id=rules.resource_id,
         customer_id=customer_id,
@@ -169,10 +163,8 @@ def _insert_hold(
         end_time=slot.end,
         buffer_before_minutes=in_minutes(rules.buffer_before),
         buffer_after_minutes=in_minutes(rules.buffer_after),
-        units=numbers,
-        price_minor=rules.price(slot.end - slot.start, len(numbers)),
+        price_minor=rules.price(slot.end - slot.start, units),
         currency=rules.currency,
-        expires_at=rules.now + timedelta(seconds=settings.HOLD_TTL_SECONDS),
     )
 
 

@@ -1,0 +1,178 @@
+"""Back office: what can be booked, when, and for how much."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.db.models import Count, Q, QuerySet
+from django.http import HttpRequest
+
+from bookings.models import DateException, OpeningHours, Resource, ResourceUnit
+from bookings.states import ExceptionKind, PaymentMode
+from recovery.backoffice import HISTORY, AuditedAdmin
+from slotbase.lib.backoffice import BackOfficeInline, ModelForm, OwnRowsFilter
+from slotbase.lib.clock import read_clock
+from slotbase.lib.money import format_money
+
+
+class UnitForm(ModelForm[ResourceUnit]):
+    """A unit is never renumbered or deleted: it is taken out of use."""
+
+    in_use = forms.BooleanField(required=False, initial=True)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.instance.pk:
+            self.fields["number"].disabled = True
+            self.initial["in_use"] = self.instance.retired_at is None
+
+    def save(self, commit: bool = True) -> ResourceUnit:  # noqa: FBT001, FBT002
+        """Stamp the unit when it leaves use, and clear that when it comes back."""
+        if "in_use" in self.changed_data:
+            in_use = self.cleaned_data["in_use"]
+            self.instance.retired_at = None if in_use else read_clock()
+        return super().save(commit)
+
+
+class UnitInline(BackOfficeInline[ResourceUnit, Resource]):
+    model = ResourceUnit
+    form = UnitForm
+    fields = ("number", "in_use")
+
+    @admin.display(boolean=True)
+    def in_use(self, unit: ResourceUnit) -> bool:
+        """What those see who may not change it."""
+        return unit.retired_at is None
+
+
+class OpeningHoursInline(BackOfficeInline[OpeningHours, Resource]):
+    model = OpeningHours
+    fields = ("weekday", "opens", "closes")
+    can_delete = True
+
+
+class ResourceForm(ModelForm[Resource]):
+    """Says in words what the database would refuse."""
+
+    def clean(self) -> None:
+        """Lengths in order, and no price on what is free."""
+        given = self.cleaned_data
+        step, shortest, longest = (
+            given.get(f"{name}_minutes") for name in ("step", "min", "max")
+        )
+        if step and shortest and shortest < step:
+            self.add_error("min_minutes", "At least one step.")
+        if shortest and longest and longest < shortest:
+            self.add_error("max_minutes", "Not shorter than the shortest.")
+        if given.get("payment_mode") == PaymentMode.FREE and given.get("price_minor"):
+            self.add_error("price_minor", "What is free has no price.")
+
+
+@admin.register(Resource)
+class ResourceAdmin(AuditedAdmin[Resource]):
+    """Courts, coaches, rooms and classes."""
+
+    audit_subject = "resource"
+    venue_path = "venue"
+    form = ResourceForm
+    inlines = (UnitInline, OpeningHoursInline)
+    can_add = True
+    # What was sold refers to its place, money and address: these stay as they are.
+    set_once = ("venue", "slug")
+    editable_fields = (
+        *("name", "kind", "coach", "is_bookable", "requires_check_in"),
+        *("step_minutes", "min_minutes", "max_minutes"),
+        *("buffer_before_minutes", "buffer_after_minutes"),
+        *("notice_minutes", "horizon_days"),
+        *("payment_mode", "price_minor", "tax_rate"),
+    )
+    fieldsets = (
+        (
+            "Resource",
+            {
+                "fields": (
+                    *("venue", "slug", "name", "kind", "coach"),
+                    *("is_bookable", "requires_check_in"),
+                )
+            },
+        ),
+        ("Price", {"fields": ("payment_mode", "price_minor", "price", "tax_rate")}),
+        ("Length", {"fields": ("step_minutes", "min_minutes", "max_minutes")}),
+        (
+            "Around it",
+            {
+                "fields": (
+                    *("buffer_before_minutes", "buffer_after_minutes"),
+                    *("notice_minutes", "horizon_days"),
+                )
+            },
+        ),
+        HISTORY,
+    )
+    list_display = ("name", "venue", "kind", "capacity", "price", "is_bookable")
+    list_filter = (("venue", OwnRowsFilter), "kind", "is_bookable")
+    list_select_related = ("venue",)
+    search_fields = ("name", "slug")
+    ordering = ("venue__name", "name")
+    autocomplete_fields = ("coach",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Resource]:
+        """With the number of units in use."""
+        in_use = Count("units", filter=Q(units__retired_at__isnull=True))
+        return super().get_queryset(request).annotate(units_in_use=in_use)
+
+    @admin.display(description="units in use")
+    def capacity(self, resource: Any) -> int:
+        """How many can be booked at the same time."""
+        in_use: int = resource.units_in_use
+        return in_use
+
+    @admin.display(description="price")
+    def price(self, resource: Resource) -> str:
+        """The price in words: 12.00 EUR per 30 min."""
+        amount = format_money(resource.price_minor, resource.venue.currency)
+        return f"{amount} per {resource.step_minutes} min"
+
+
+class DateExceptionForm(ModelForm[DateException]):
+    """Says in words what the database would refuse."""
+
+    def clean(self) -> None:
+        """From and until belong together, resource and venue too."""
+        given = self.cleaned_data
+        has_from, has_until = given.get("opens"), given.get("closes")
+        if (has_from is None) != (has_until is None):
+            self.add_error("closes", "Give both times, or neither for all day.")
+        if given.get("kind") == ExceptionKind.HOURS and has_from is None:
+            self.add_error("opens", "Special hours need both times.")
+        resource = given.get("resource") or self.instance.resource
+        venue = given.get("venue") or self.instance.venue
+        if resource and venue and resource.venue_id != venue.pk:
+            self.add_error("resource", "It belongs to another venue.")
+
+
+@admin.register(DateException)
+class DateExceptionAdmin(AuditedAdmin[DateException]):
+    """Special days and closures."""
+
+    audit_subject = "date_exception"
+    venue_path = "venue"
+    form = DateExceptionForm
+    can_add = can_delete = True
+    set_once = ("venue", "resource")
+    editable_fields = ("date", "kind", "opens", "closes", "note")
+    fieldsets = (
+        ("Where", {"fields": ("venue", "resource")}),
+        ("When", {"fields": ("date", "kind", "opens", "closes", "note")}),
+        HISTORY,
+    )
+    list_display = ("date", "venue", "place", "kind", "opens", "closes", "note")
+    list_filter = (("venue", OwnRowsFilter), "kind")
+    list_select_related = ("venue", "resource")
+    search_fields = ("note", "resource__name")
+    ordering = ("-date", "-id")
+
+    @admin.display(description="resource")
+    def place(self, row: DateException) -> str:
+        """The resource, or that it is the whole venue."""
+        return str(row.resource) if row.resource else "Whole venue"
