@@ -5,49 +5,151 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
-from django.db.models import Model, QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
-from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-
-# Imported first, so that they are registered and can be taken out again.
-from django_celery_beat import admin as stock
+from django_celery_beat import admin as stock  # noqa: F401 - registers what we replace
 from django_celery_beat import models as beat
 
-from recovery.backoffice import AuditedAdmin, names_of_actors, say_action
+from recovery.backoffice import (
+    HISTORY,
+    AuditedAdmin,
+    find_page,
+    names_of_actors,
+    say_action,
+)
 from recovery.models import AuditEntry
-from slotbase.lib.backoffice import BackOfficeAdmin
+from slotbase.lib.backoffice import BackOfficeAdmin, ConditionFilter
 from slotbase.lib.clock import Now
 from slotbase.lib.columns import format_state, venue_time
 
-RECENT = 1000
 
-
-class LatelyFilter(admin.SimpleListFilter):
+class LatelyFilter(ConditionFilter):
     """How long ago it happened."""
 
     title, parameter_name = "time", "lately"
-    SPANS = {
-        "hour": ("Past hour", timedelta(hours=1)),
-        "day": ("Past 24 hours", timedelta(days=1)),
-        "week": ("Past 7 days", timedelta(days=7)),
+    conditions = {
+        "hour": ("Past hour", Q(at__gte=Now() - timedelta(hours=1))),
+        "day": ("Past 24 hours", Q(at__gte=Now() - timedelta(days=1))),
+        "week": ("Past 7 days", Q(at__gte=Now() - timedelta(days=7))),
     }
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """The spans by name."""
-        return [(key, name) for key, (name, _) in self.SPANS.items()]
 
-    def queryset(
-        self, request: HttpRequest, queryset: QuerySet[AuditEntry]
-    ) -> QuerySet[AuditEntry]:
-        """Entries of the chosen span."""
-        if self.value() not in self.SPANS:
-            return queryset
-        return queryset.filter(at__gte=Now() - self.SPANS[self.value()][1])
+class RecentValuesFilter(admin.SimpleListFilter):
+    """Offers the values of the newest entries: DISTINCT over all would take long."""
+
+    parameter_name: str
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
+        """Each value with its words."""
+        newest = AuditEntry.objects.order_by("-id").values_list(self.parameter_name)
+        values = {value for (value,) in newest[:1000]}
+        return [(value, say_action(value)) for value in sorted(values)]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:  # noqa: ARG002
+        """Entries with the chosen value."""
+        chosen = {self.parameter_name: self.value()}
+        return queryset.filter(**chosen) if self.value() else queryset
 
 
-class RecentValuesFilter(admin.FieldListFilter):
-    """Offers the values of the newest entries: a DISTINCT over all would take long."""
+class SubjectFilter(RecentValuesFilter):
+    title, parameter_name = "subject", "subject_type"
 
-    def __init__(self, field, request, params, model, model_admin, field_path):
+
+class ActorFilter(RecentValuesFilter):
+    title, parameter_name = "actor", "actor_kind"
+
+
+class ActionFilter(RecentValuesFilter):
+    title, parameter_name = "action", "action"
+
+
+class EntriesWithActors(ChangeList):
+    """Looks up the names of a page's actors in one query."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        """Put `actor_name` on each entry of the page."""
+        super().get_results(request)
+        names = names_of_actors(self.result_list)
+        for entry in self.result_list:
+            entry.actor_name = names.get(entry.actor_id, entry.actor_id)
+
+
+@admin.register(AuditEntry)
+class AuditEntryAdmin(BackOfficeAdmin[AuditEntry]):
+    """What happened, newest first. Times are in UTC: entries belong to no venue."""
+
+    list_display = ("when", "what", "subject", "move", "who", "request_id")
+    list_filter = (LatelyFilter, SubjectFilter, ActorFilter, ActionFilter)
+    search_fields = ("subject_id__exact", "request_id__exact", "actor_id__exact")
+    search_help_text = "A whole id: of a subject, a request or an actor."
+    ordering = ("-id",)
+    # Sorting by any other column would read all entries.
+    sortable_by = ()
+    fieldsets = (
+        ("What", {"fields": ("when", "what", "subject", "move", "reason")}),
+        ("Who", {"fields": ("actor_kind", "actor_id", "request_id")}),
+    )
+    when = venue_time("at", "when")
+
+    def get_changelist(self, *_: Any, **__: Any) -> type[ChangeList]:
+        """A list that knows people by name."""
+        return EntriesWithActors
+
+    @admin.display(description="what")
+    def what(self, entry: AuditEntry) -> str:
+        """The action in words."""
+        return say_action(entry.action)
+
+    @admin.display(description="subject")
+    def subject(self, entry: AuditEntry) -> SafeString:
+        """What it happened to, as a link where it has a page."""
+        words = f"{entry.subject_type} {entry.subject_id}"
+        url = find_page(entry)
+        if url is None:
+            return format_html('<span class="id">{}</span>', words)
+        return format_html('<a class="id" href="{}">{}</a>', url, words)
+
+    @admin.display(description="state")
+    def move(self, entry: AuditEntry) -> SafeString | str:
+        """From one state to another."""
+        if not entry.to_state:
+            return entry.reason
+        if not entry.from_state:
+            return format_state(entry.to_state)
+        return format_html(
+            "{} → {}", format_state(entry.from_state), format_state(entry.to_state)
+        )
+
+    @admin.display(description="actor")
+    def who(self, entry: Any) -> str:
+        """Kind and name."""
+        return f"{entry.actor_name} ({entry.actor_kind})"
+
+
+for model in (
+    *(beat.PeriodicTask, beat.IntervalSchedule, beat.CrontabSchedule),
+    *(beat.SolarSchedule, beat.ClockedSchedule),
+):
+    admin.site.unregister(model)
+
+
+@admin.register(beat.PeriodicTask)
+class PeriodicTaskAdmin(AuditedAdmin[beat.PeriodicTask]):
+    """What beat runs. Entries may be paused; slotbase/schedule.py says the rest."""
+
+    audit_subject = "periodic_task"
+    editable_fields = ("enabled",)
+    list_display = ("name", "enabled", "interval", "task", "queue", "last_run")
+    list_filter = ("enabled",)
+    search_fields = ("name", "task")
+    list_select_related = ("interval",)
+    ordering = ("name",)
+    fieldsets = (
+        (None, {"fields": ("name", "enabled")}),
+        ("Runs", {"fields": ("task", "queue", "interval", "expire_seconds")}),
+        ("So far", {"fields": ("last_run", "total_run_count")}),
+        HISTORY,
+    )
+    last_run = venue_time("last_run_at", "last run")

@@ -1,7 +1,6 @@
 """Back office pages whose rows have a history: it is shown, and changes add to it."""
 
 from collections.abc import Iterable
-from datetime import tzinfo
 from typing import Any, ClassVar, TypeVar
 
 from django.contrib import admin
@@ -9,6 +8,7 @@ from django.contrib.auth import get_user_model
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.template.loader import render_to_string
+from django.urls import reverse
 from django.utils.safestring import SafeString
 
 from recovery import audit
@@ -19,10 +19,13 @@ from slotbase.lib.columns import format_moment, format_state
 Row = TypeVar("Row", bound=Model)
 
 SHOWN_ENTRIES = 100
+HISTORY: Any = ("History", {"fields": ("history",), "classes": ("history",)})
+
+_pages: dict[str, "AuditedAdmin[Any]"] = {}  # by `audit_subject`
 
 
 class AuditedAdmin(BackOfficeAdmin[Row]):
-    """Put `history` into `fieldsets` to show it.
+    """Put the card `HISTORY` into `fieldsets` to show the history.
 
     Django calls `log_addition` and its sisters once for each saved form, inside the
     transaction that saves it: there the change gets its audit entry.
@@ -30,6 +33,10 @@ class AuditedAdmin(BackOfficeAdmin[Row]):
 
     #: The `subject_type` of these rows in the audit.
     audit_subject: ClassVar[str]
+
+    def __init__(self, model: type[Row], admin_site: admin.AdminSite) -> None:
+        super().__init__(model, admin_site)
+        _pages[self.audit_subject] = self
 
     def log_addition(self, request: HttpRequest, obj: Row, message: Any) -> Any:
         """A row was added."""
@@ -101,6 +108,15 @@ def names_of_actors(entries: Iterable[AuditEntry]) -> dict[str, str]:
     ids = {entry.actor_id for entry in entries if entry.actor_kind != "system"}
     people = get_user_model().objects.filter(pk__in=ids)
     return {str(person.pk): str(person) for person in people}
+
+
+def find_page(entry: AuditEntry) -> str | None:
+    """Where the subject of an entry can be looked at, if it has a page."""
+    page = _pages.get(entry.subject_type)
+    if page is None:
+        return None
+    name = f"admin:{page.opts.app_label}_{page.opts.model_name}_change"
+    return reverse(name, args=[entry.subject_id])
 
 
 def say_action(action: str) -> str:

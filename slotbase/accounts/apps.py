@@ -3,6 +3,8 @@
 from typing import Any
 
 from django.apps import AppConfig
+from django.apps import apps as all_apps
+from django.apps.registry import Apps
 from django.db.models.signals import post_migrate  # noqa: TID251 - the one exception
 
 
@@ -15,8 +17,9 @@ class AccountsConfig(AppConfig):
         post_migrate.connect(_write_groups, dispatch_uid="accounts.write_groups")
 
 
-def _write_groups(sender: AppConfig, **_: Any) -> None:
+def _write_groups(sender: AppConfig, apps: Apps = all_apps, **_: Any) -> None:
     from slotbase.accounts.services.groups import write_groups  # noqa: PLC0415 - models must be loaded
 
-    if sender.label == "bookings":  # the last of our apps: all permissions exist
+    # Once, for our last app; `apps` has no groups yet after `migrate <one app>`.
+    if sender.label == "bookings" and "group" in apps.all_models["auth"]:
         write_groups()

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 PROC = Path("/proc")
 PATIENCE_SECONDS = 20
@@ -19,13 +20,13 @@ def identity(pid: int) -> str | None:
     """
     if sys.platform != "linux":
         return _started_at(pid)
-    state, started = _stat(pid)
-    return f"{_boot()} {started}" if state not in {"", "Z", "X"} else None
+    stat = _stat(pid)
+    return f"{_boot()} {stat.started}" if stat.is_alive else None
 
 
 def is_zombie(pid: int) -> bool:
     """Whether the process is dead and waits for a parent that never asks."""
-    return sys.platform == "linux" and _stat(pid)[0] == "Z"
+    return sys.platform == "linux" and _stat(pid).state == "Z"
 
 
 def is_anyone_in(folder: Path) -> bool:
@@ -34,36 +35,56 @@ def is_anyone_in(folder: Path) -> bool:
 
 
 def end_group(pid: int, who: str, first_signal: int) -> None:
-    """End the process group that `pid` leads or led; returns when its leader is gone.
+    """End the process group that `pid` leads or led; returns when all of it is gone.
 
     `who` is the leader's `identity` from when it lived. Nothing happens if the number
     belongs to another process by now, or if the computer was started again since.
     """
     if who.split(maxsplit=1)[0] != _boot() or identity(pid) not in {who, None}:
         return
-    _signal_group(pid, first_signal)
-    patience = time.monotonic() + PATIENCE_SECONDS
-    while identity(pid) == who and time.monotonic() < patience:
-        time.sleep(0.02)
-    _signal_group(pid, signal.SIGKILL)
+    for number in (first_signal, signal.SIGKILL):
+        patience = time.monotonic() + PATIENCE_SECONDS
+        _signal_group(pid, number)
+        while _is_group_alive(pid) and time.monotonic() < patience:
+            time.sleep(0.02)
 
 
-def _signal_group(pid: int, number: int) -> None:
+def _signal_group(pid: int, number: int) -> bool:
+    """Whether there is such a group (for macOS a group of zombies is none)."""
     try:
         os.killpg(pid, number)
     except (ProcessLookupError, PermissionError):
-        return  # PermissionError is macOS' word for a group of zombies
+        return False
+    return True
 
 
-def _stat(pid: int) -> tuple[str, str]:
-    """State letter and start time of a process, both empty if there is none."""
+def _is_group_alive(pid: int) -> bool:
+    if sys.platform != "linux":
+        return _signal_group(pid, 0)
+    everybody = (_stat(int(each.name)) for each in PROC.glob("[0-9]*"))
+    return any(each.group == str(pid) and each.is_alive for each in everybody)
+
+
+class _Stat(NamedTuple):
+    """What Linux says of a process; all empty if there is none."""
+
+    state: str = ""
+    group: str = ""
+    started: str = ""
+
+    @property
+    def is_alive(self) -> bool:
+        return self.state not in {"", "Z", "X"}
+
+
+def _stat(pid: int) -> _Stat:
     try:
         text = (PROC / str(pid) / "stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
-        return "", ""
+        return _Stat()
     # The name in brackets may itself hold spaces and brackets.
     fields = text.rpartition(")")[2].split()
-    return fields[0], fields[19]
+    return _Stat(state=fields[0], group=fields[2], started=fields[19])
 
 
 def _started_at(pid: int) -> str | None:

@@ -1,6 +1,7 @@
 """What a person wants to know when the stack is healthy."""
 
 import json
+import secrets
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -56,9 +57,10 @@ def _hold(site: str, demo: dict[str, Any]) -> str:
     resource = demo["resources"][0]["id"]
     slot = _free_slot(f"{site}/api/v1/resources/{resource}/availability/")
     body = json.dumps({"resource": resource, **slot})
+    key = f"try-{secrets.token_hex(4)}"
     return (
         f"  curl -X POST {site}/api/v1/holds/ \\\n"
-        '    -H "Authorization: Bearer $TOKEN" -H "Idempotency-Key: first-hold" \\\n'
+        f'    -H "Authorization: Bearer $TOKEN" -H "Idempotency-Key: {key}" \\\n'
         f"    -H 'Content-Type: application/json' -d '{body}'"
     )
 

@@ -1,20 +1,20 @@
 """The back office: every admin page of the product is a `BackOfficeAdmin`.
 
 It starts closed. A page is read-only until its class lists editable fields, nothing can
-be added or deleted until it says so, staff see rows of their own venues only, and a list
+be added or deleted until it says so, staff see the rows of their own venues, and a list
 costs the same however long its table is. Django's permissions decide on top of that.
 """
 
 from collections.abc import Sequence
 from datetime import UTC, tzinfo
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 from django import forms
 from django.contrib import admin
 from django.contrib.admin.utils import flatten_fieldsets
 from django.core.paginator import Paginator
 from django.db import models
-from django.db.models import Model, QuerySet
+from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest
 from django.utils.functional import cached_property
 
@@ -24,7 +24,9 @@ Row = TypeVar("Row", bound=Model)
 Parent = TypeVar("Parent", bound=Model)
 
 if TYPE_CHECKING:
-    from django.contrib.admin import ModelAdmin, TabularInline
+    ModelAdmin = admin.ModelAdmin
+    TabularInline = admin.TabularInline
+    ModelForm = forms.ModelForm
 else:  # Django's own cannot be subscripted at run time
 
     class ModelAdmin(admin.ModelAdmin):
@@ -33,19 +35,22 @@ else:  # Django's own cannot be subscripted at run time
     class TabularInline(admin.TabularInline):
         __class_getitem__ = classmethod(lambda cls, _: cls)
 
+    class ModelForm(forms.ModelForm):
+        __class_getitem__ = classmethod(lambda cls, _: cls)
+
 
 SEE_CONTACT_DATA = "accounts.see_contact_data"
 GROUPS_OF_ALL_VENUES = ("operations", "auditor")
 MIN_SEARCH_LENGTH = 3
 
 # The browser's own pickers: no script, and good on a phone.
-NATIVE_PICKERS: dict[type[models.Field[Any, Any]], dict[str, Any]] = {
+NATIVE_PICKERS: dict[Any, dict[str, Any]] = {
     models.DateField: {"widget": forms.DateInput({"type": "date"}, format="%Y-%m-%d")},
     models.TimeField: {"widget": forms.TimeInput({"type": "time"}, format="%H:%M")},
 }
 
 
-class CappedPaginator(Paginator[Any]):
+class CappedPaginator(Paginator):  # type: ignore[type-arg]
     """Counts no further than `limit`, so that a list of millions opens at once."""
 
     limit = 1000
@@ -53,7 +58,9 @@ class CappedPaginator(Paginator[Any]):
     @cached_property
     def count(self) -> int:
         """How many rows can be paged through; search and filters reach the others."""
-        return self.object_list.order_by()[: self.limit].count()
+        rows: Any = self.object_list
+        number: int = rows.order_by()[: self.limit].count()
+        return number
 
     @property
     def is_capped(self) -> bool:
@@ -61,12 +68,27 @@ class CappedPaginator(Paginator[Any]):
         return self.count == self.limit
 
 
+class ConditionFilter(admin.SimpleListFilter):
+    """A filter that is a table: each value with its name and its condition."""
+
+    conditions: ClassVar[dict[str, tuple[str, Q]]]
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
+        """Values and names."""
+        return [(value, name) for value, (name, _) in self.conditions.items()]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:  # noqa: ARG002
+        """Rows that meet the chosen condition."""
+        _, condition = self.conditions.get(self.value() or "", ("All", Q()))
+        return queryset.filter(condition)
+
+
 class OwnRowsFilter(admin.RelatedFieldListFilter):
     """Offers the related rows that this person may see, such as their own venues."""
 
     def field_choices(
-        self, field: Any, request: HttpRequest, model_admin: admin.ModelAdmin[Any]
-    ) -> list[tuple[str, str]]:
+        self, field: Any, request: HttpRequest, model_admin: ModelAdmin[Any]
+    ) -> list[Any]:
         """Id and name of each."""
         page = model_admin.admin_site.get_model_admin(field.remote_field.model)
         return [(str(row.pk), str(row)) for row in page.get_queryset(request)]
@@ -89,8 +111,8 @@ class BackOfficeAdmin(ModelAdmin[Row]):
     list_max_show_all = 0
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
-    paginator = CappedPaginator
-    formfield_overrides = NATIVE_PICKERS
+    paginator: ClassVar[type] = CappedPaginator
+    formfield_overrides: ClassVar[Any] = NATIVE_PICKERS
 
     # --- What may be done ----------------------------------------------------
 
@@ -118,10 +140,14 @@ class BackOfficeAdmin(ModelAdmin[Row]):
         return actions
 
     def save_model(
-        self, request: HttpRequest, obj: Row, form: Any, change: bool
+        self,
+        request: HttpRequest,  # noqa: ARG002
+        obj: Row,
+        form: Any,
+        change: Any,
     ) -> None:
         """Write only what was typed: other columns may have changed meanwhile."""
-        columns = {field.name for field in obj._meta.concrete_fields}
+        columns = {field.name for field in self.opts.concrete_fields}
         changed = columns.intersection(form.changed_data)
         obj.save(update_fields=changed if change else None)
 
@@ -129,10 +155,10 @@ class BackOfficeAdmin(ModelAdmin[Row]):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Row]:
         """Rows of the venues where this person works."""
-        rows = super().get_queryset(request)
-        if not self.venue_path or sees_all_venues(request.user):
+        rows, user = super().get_queryset(request), cast("Any", request.user)
+        if not self.venue_path or sees_all_venues(user):
             return rows
-        return rows.filter(**{f"{self.venue_path}__in": request.user.venues.all()})
+        return rows.filter(**{f"{self.venue_path}__in": user.venues.all()})
 
     def get_field_queryset(
         self, db: str | None, db_field: Any, request: HttpRequest
@@ -151,7 +177,7 @@ class BackOfficeAdmin(ModelAdmin[Row]):
             return queryset.none(), False
         return super().get_search_results(request, queryset, search_term)
 
-    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:  # noqa: ARG002
         """Only what a filter on the page asks: other columns may be private."""
         offered = [
             each[0] if isinstance(each, tuple) else each
@@ -160,17 +186,33 @@ class BackOfficeAdmin(ModelAdmin[Row]):
         lookups = ("exact", "id__exact", "isnull")
         return any(lookup == f"{field}__{end}" for field in offered for end in lookups)
 
+    def hidden_fields(
+        self,
+        request: HttpRequest,
+        obj: Row | None = None,  # noqa: ARG002 - for subclasses
+    ) -> Sequence[str]:
+        """What this person does not see: of a row, or of all rows."""
+        return () if request.user.has_perm(SEE_CONTACT_DATA) else self.private_fields
+
     def get_fieldsets(self, request: HttpRequest, obj: Row | None = None) -> list[Any]:
-        """What this person may see, or may give when a row is added."""
-        cards: list[Any] = []
-        for name, card in self.fieldsets or ():
-            fields = self._visible(request, card["fields"])
-            if obj is None:
-                given = {*self.set_once, *self.editable_fields}
-                fields = [field for field in fields if field in given]
-            if fields:
-                cards.append((name, {**card, "fields": fields}))
-        return cards
+        """What there is to see of a row, or to give when one is added."""
+        hidden = self.hidden_fields(request, obj)
+        given = {*self.set_once, *self.editable_fields}
+        cards = [
+            (
+                name,
+                {
+                    **card,
+                    "fields": [
+                        field
+                        for field in card["fields"]
+                        if field not in hidden and (obj or field in given)
+                    ],
+                },
+            )
+            for name, card in self.fieldsets or ()
+        ]
+        return [(name, card) for name, card in cards if card["fields"]]
 
     def get_readonly_fields(
         self, request: HttpRequest, obj: Row | None = None
@@ -182,17 +224,13 @@ class BackOfficeAdmin(ModelAdmin[Row]):
 
     def get_list_display(self, request: HttpRequest) -> list[Any]:
         """The columns that this person may see."""
-        return self._visible(request, super().get_list_display(request))
+        hidden = self.hidden_fields(request)
+        return [each for each in self.list_display if each not in hidden]
 
     def get_search_fields(self, request: HttpRequest) -> list[Any]:
-        """The columns that this person may see are those that can be searched."""
-        return self._visible(request, super().get_search_fields(request))
-
-    def _visible(self, request: HttpRequest, fields: Sequence[Any]) -> list[Any]:
-        hidden = self.private_fields
-        if request.user.has_perm(SEE_CONTACT_DATA):
-            hidden = ()
-        return [field for field in fields if field not in hidden]
+        """What this person may not see can not be searched either."""
+        hidden = self.hidden_fields(request)
+        return [each for each in self.search_fields if each not in hidden]
 
     def zone_of(self, row: Row) -> tzinfo:
         """The time zone in which a row is shown: its venue's."""
@@ -211,7 +249,7 @@ class BackOfficeInline(TabularInline[Row, Parent]):
 
     def has_view_permission(
         self,
-        request: HttpRequest,  # noqa: ARG002 - Django's signature
+        request: HttpRequest,  # noqa: ARG002
         obj: Parent | None = None,  # noqa: ARG002
     ) -> bool:
         """The parent's page was permitted."""
@@ -221,4 +259,4 @@ class BackOfficeInline(TabularInline[Row, Parent]):
 def sees_all_venues(user: Any) -> bool:
     """Whether a person is not bound to venues."""
     groups = user.groups.filter(name__in=GROUPS_OF_ALL_VENUES)
-    return user.is_superuser or groups.exists()
+    return bool(user.is_superuser or groups.exists())

@@ -1,7 +1,7 @@
 """What the back office shows in lists and on pages: each kind of value in one way.
 
 Times are in the venue's zone and say so, money has its currency, a state is a badge.
-The functions below make columns: `when = venue_slot()` in the body of an admin class.
+The functions at the end make columns: `when = venue_slot()` in the body of a page.
 """
 
 from collections.abc import Callable
@@ -15,8 +15,10 @@ from django.utils.safestring import SafeString
 
 from slotbase.lib.money import format_money
 
-# Django calls a column with its admin object, of which we use `zone_of`, and a row.
+# Django calls a column with its page, of which we use `zone_of`, and a row.
 Column = Callable[[Any, Any], SafeString | None]
+
+TO = "\N{EN DASH}"
 
 
 def follow(row: Any, path: str) -> Any:
@@ -25,19 +27,18 @@ def follow(row: Any, path: str) -> Any:
 
 
 def format_moment(moment: datetime, zone: tzinfo) -> SafeString:
-    """`Tue 24 Nov 2026, 18:00:05 CET`."""
+    """Day, time and zone: `Tue 24 Nov 2026, 18:00:05 CET`."""
     local = moment.astimezone(zone)
     return _time(moment, f"{_day(local)}, {local:%H:%M:%S %Z}")
 
 
 def format_slot(start: datetime, end: datetime, zone: tzinfo) -> SafeString:
-    """`Tue 24 Nov 2026, 18:00–19:00 CET`; both in full if day or offset change."""
+    """From when to when: the second day and zone are named only if they differ."""
     first, last = start.astimezone(zone), end.astimezone(zone)
-    if (first.date(), first.utcoffset()) == (last.date(), last.utcoffset()):
-        return _time(start, f"{_day(first)}, {first:%H:%M}–{last:%H:%M %Z}")
-    return _time(
-        start, f"{_day(first)}, {first:%H:%M %Z} – {_day(last)}, {last:%H:%M %Z}"
-    )
+    words = f"{_day(first)}, {first:%H:%M}{TO}{last:%H:%M %Z}"
+    if (first.date(), first.utcoffset()) != (last.date(), last.utcoffset()):
+        words = f"{_day(first)}, {first:%H:%M %Z} {TO} {_day(last)}, {last:%H:%M %Z}"
+    return _time(start, words)
 
 
 def format_state(state: str) -> SafeString:
@@ -60,7 +61,7 @@ def venue_time(field: str, label: str = "") -> Column:
     @admin.display(ordering=field, description=label or field.replace("_", " "))
     def column(page: Any, row: Any) -> SafeString | None:
         moment = getattr(row, field)
-        return moment and format_moment(moment, page.zone_of(row))
+        return format_moment(moment, page.zone_of(row)) if moment else None
 
     return column
 
@@ -88,8 +89,8 @@ def money(
     return column
 
 
-def state(field: str = "status") -> Column:
-    """A state as a badge."""
+def badge(field: str = "status") -> Column:
+    """A state."""
 
     @admin.display(ordering=field, description=field.replace("_", " "))
     def column(_: Any, row: Any) -> SafeString:

@@ -1,7 +1,6 @@
 """The socket side: reads requests, and sends, delays, withholds or resets replies."""
 
 import os
-import select
 import socket
 import struct
 import sys
@@ -50,7 +49,7 @@ class SandboxHandler(BaseHTTPRequestHandler):
 
     def _serve(self) -> None:
         length = self.headers.get("Content-Length", "0")
-        if not length.isdigit() or int(length) > MAX_BODY_BYTES:
+        if not length.isdecimal() or int(length) > MAX_BODY_BYTES:
             self.close_connection = True
             self._send(Reply(413, {"error": f"Send at most {MAX_BODY_BYTES} bytes."}))
             return
@@ -75,7 +74,7 @@ class SandboxHandler(BaseHTTPRequestHandler):
                 self._send(reply)
             case Delivery.HANG:
                 self.close_connection = True
-                select.select([self.connection], [], [])  # until the client leaves
+                self.connection.recv(1)  # until the client leaves
             case Delivery.RESET:
                 self.close_connection = True
                 self._reset()

@@ -9,7 +9,11 @@ from tests.sandbox.client import OwnSandbox
 
 @pytest.fixture(scope="module")
 def _own_sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnSandbox]:
-    sandbox = OwnSandbox(tmp_path_factory.mktemp("sandbox"))
+    sandbox = OwnSandbox(
+        tmp_path_factory.mktemp("sandbox"),
+        CLERK_SECRET_KEY="sk_test_sandbox",
+        CLERK_AUTHORIZED_PARTIES="http://localhost",
+    )
     yield sandbox
     sandbox.stop()
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+import requests
 
 from tests.sandbox.client import OwnSandbox
 
@@ -55,9 +56,10 @@ def test_bad_input_is_400_and_says_what_would_be_right(
 
 
 def test_a_body_that_is_not_json_is_400(sandbox: OwnSandbox) -> None:
-    answer = sandbox.post("/_sandbox/faults", "}{".encode().decode())
+    answer = requests.post(f"{sandbox.url}/_sandbox/faults", data="}{", timeout=10)
 
     assert answer.status_code == 400
+    assert answer.json() == {"error": "The body must be JSON."}
 
 
 def test_an_unknown_address_lists_the_known_ones(sandbox: OwnSandbox) -> None:
@@ -75,11 +77,12 @@ def test_unknown_providers_have_no_effects(sandbox: OwnSandbox) -> None:
 
 def test_reset_forgets_faults_and_effects_but_not_the_key(sandbox: OwnSandbox) -> None:
     kid = sandbox.kid()
-    sandbox.fault("hang")
-    sandbox.get("/clerk/v1/jwks/unknown")
+    sandbox.fault("malformed")
+    sandbox.get("/clerk/v1/jwks")
+    assert sandbox.calls()
 
     sandbox.reset()
 
     assert sandbox.get("/_sandbox/faults").json() == {"faults": []}
-    assert sandbox.effects() == []
+    assert sandbox.calls() == []
     assert sandbox.kid() == kid

@@ -27,10 +27,11 @@ def fetch_signing_keys() -> dict[str, Any]:
     Raises:
         ProviderError: no answer, a refusal, or an answer without a usable key.
     """
+    deadline = time.monotonic() + TOTAL_SECONDS
     try:
         with _get(settings.CLERK_JWKS_URL) as response:
             _refuse_failure(response)
-            body = b"".join(_chunks(response, time.monotonic() + TOTAL_SECONDS))
+            body = b"".join(_chunks(response, deadline))
     except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
         raise _error(Outcome.NOT_EXECUTED, "no_answer") from error
     return _read_key_set(body)

@@ -1,0 +1,76 @@
+"""Staff groups are what the matrix says, and nobody may delete history."""
+
+import pytest
+from django.contrib.auth.models import Group, Permission
+
+from slotbase.accounts.services.groups import MATRIX, write_groups
+
+pytestmark = pytest.mark.django_db
+
+
+def stored_matrix() -> dict[str, set[str]]:
+    return {
+        group.name: {
+            f"{each.content_type.app_label}.{each.codename}"
+            for each in group.permissions.select_related("content_type")
+        }
+        for group in Group.objects.all()
+    }
+
+
+def test_after_migrate_the_groups_are_the_matrix() -> None:
+    assert stored_matrix() == MATRIX
+
+
+def test_writing_again_undoes_changes_by_hand() -> None:
+    front_desk = Group.objects.get(name="front_desk")
+    front_desk.permissions.clear()
+    front_desk.permissions.add(Permission.objects.get(codename="add_logentry"))
+    Group.objects.filter(name="auditor").delete()
+
+    write_groups()
+    write_groups()
+
+    assert stored_matrix() == MATRIX
+
+
+def test_groups_of_others_are_left_alone() -> None:
+    Group.objects.create(name="interns")
+
+    write_groups()
+
+    assert Group.objects.filter(name="interns").exists()
+
+
+def test_without_permissions_in_the_database_they_are_made() -> None:
+    Permission.objects.all().delete()
+
+    write_groups()
+
+    assert stored_matrix() == MATRIX
+
+
+def test_nothing_may_be_deleted_but_hours_and_special_days() -> None:
+    deletes = {
+        (group, each)
+        for group, permissions in MATRIX.items()
+        for each in permissions
+        if ".delete_" in each
+    }
+
+    assert deletes == {
+        ("manager", "bookings.delete_openinghours"),
+        ("manager", "bookings.delete_dateexception"),
+    }
+
+
+def test_only_those_who_talk_to_customers_see_contact_data() -> None:
+    allowed = {
+        name for name, may in MATRIX.items() if "accounts.see_contact_data" in may
+    }
+
+    assert allowed == {"front_desk", "manager", "support", "support_lead"}
+
+
+def test_auditors_change_nothing() -> None:
+    assert all(".view_" in permission for permission in MATRIX["auditor"])
