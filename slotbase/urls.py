@@ -1,6 +1,7 @@
 """Every address of the product."""
 
 from django.contrib import admin
+from django.templatetags.static import static
 from django.urls import include, path
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
@@ -19,8 +20,12 @@ urlpatterns = [
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
     path(
         "api/docs/",
-        SpectacularSwaggerSplitView.as_view(url_name="schema"),
+        SpectacularSwaggerSplitView.as_view(
+            url_name="schema", template_name="api_docs.html"
+        ),
         name="docs",
     ),
     path("admin/", admin.site.urls),
+    # Asked for by browsers on pages without a link tag, such as JSON.
+    path("favicon.ico", RedirectView.as_view(url=static("slotbase/favicon.svg"))),
 ]

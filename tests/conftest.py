@@ -15,6 +15,8 @@ from rest_framework.test import APIClient
 from slotbase.accounts.models import User
 from slotbase.accounts.services.groups import write_groups
 
+pytest_plugins = ["tests.product"]
+
 KEPT_TABLES = {"django_migrations", "django_content_type", "auth_permission"}
 
 

@@ -1,11 +1,10 @@
 """Remembers which processes run, and ends those whose supervisor was killed."""
 
-import json
 from collections.abc import Iterable
 
 from slotbase.devstack.child import Child
 from slotbase.devstack.processes import end_group, identity
-from slotbase.devstack.state import State, read_json, write_private
+from slotbase.devstack.state import State, read_json, write_json
 
 
 def remember_children(state: State, children: Iterable[Child]) -> None:
@@ -18,7 +17,7 @@ def remember_children(state: State, children: Iterable[Child]) -> None:
         }
         for child in children
     ]
-    write_private(state.root / "processes.json", json.dumps(record))
+    write_json(state.root / "processes.json", record)
 
 
 def end_leftovers(state: State) -> None:

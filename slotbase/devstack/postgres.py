@@ -1,10 +1,5 @@
-"""PostgreSQL, embedded: one server per installation, reachable from this computer only.
+"""PostgreSQL, embedded: one server per installation, reachable from this computer."""
 
-Root cannot run it. As root its data lie in /var/tmp and belong to `nobody`; the folder
-around them belongs to root and says which installation they are of.
-"""
-
-import hashlib
 import os
 import shutil
 import signal
@@ -17,13 +12,12 @@ from slotbase.devstack.child import Program
 from slotbase.devstack.errors import StackError
 from slotbase.devstack.ports import LOOPBACK, same_port_as_before
 from slotbase.devstack.postgres_binaries import (
-    SHARED,
     find_programs,
     is_root,
     major_version,
-    require_roots_own,
     unprivileged,
 )
+from slotbase.devstack.postgres_home import Home
 from slotbase.devstack.processes import is_anyone_in, is_zombie
 from slotbase.devstack.state import State, write_private
 
@@ -54,8 +48,8 @@ class Postgres:
     def __init__(self, state_dir: Path, *, durable: bool = True) -> None:
         self._state = State(state_dir)
         self._settings = SETTINGS | ({} if durable else FAST_AND_FRAGILE)
-        self._home = _home(self._state)
-        self.data = self._home / "data"
+        self._home = Home(self._state, durable=durable)
+        self.data = self._home.data
         self.port = 0
 
     def prepare(self) -> None:
@@ -64,7 +58,7 @@ class Postgres:
         Raises:
             StackError: the data are of another major version, or there is no server.
         """
-        self._take_home()
+        self._home.take()
         if self.data.exists():
             self._require_same_version()
         else:
@@ -114,7 +108,7 @@ class Postgres:
 
     def discard(self) -> None:
         """Delete its data; it must not be running."""
-        shutil.rmtree(self._home, ignore_errors=True)
+        self._home.discard()
 
     @cached_property
     def _programs(self) -> Path:
@@ -135,25 +129,9 @@ class Postgres:
             "SLOTBASE_APP_PASSWORD": self._password("slotbase_app"),
         }
 
-    def _take_home(self) -> None:
-        """Make the folder around the data, empty unless they are this installation's.
-
-        A new clone in the place of a deleted one must not inherit its data: it could
-        not even read them, the passwords went with the old clone.
-        """
-        self._home.mkdir(mode=0o755, exist_ok=True)
-        if is_root():
-            require_roots_own(self._home)
-            self._home.chmod(0o755)
-        tag = self._home / "installation"
-        ours = self._state.recall_secret("installation")
-        if not tag.exists() or tag.read_text() != ours:
-            shutil.rmtree(self.data, ignore_errors=True)
-            write_private(tag, ours)
-
     def _create_cluster(self) -> None:
         """Run initdb beside the final place, so that half a cluster is never used."""
-        half = self._home / "half"
+        half = self._home.path / "half"
         shutil.rmtree(half, ignore_errors=True)
         half.mkdir(mode=0o700)
         password = half / "password"
@@ -205,13 +183,6 @@ class Postgres:
         pid = int(lock.read_text().split()[0])
         if is_zombie(pid) and not is_anyone_in(self.data):
             lock.unlink()
-
-
-def _home(state: State) -> Path:
-    if not is_root():
-        return state.root / "postgres"
-    checksum = hashlib.sha256(str(state.root).encode()).hexdigest()[:16]
-    return SHARED / f"slotbase-{checksum}"
 
 
 def _environment() -> dict[str, str]:

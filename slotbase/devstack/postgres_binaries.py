@@ -104,7 +104,8 @@ def _shared_copy(wheel: Path) -> Path:
     A checkout often lies where `nobody` may not go, for example below /root.
     """
     record = distribution(WHEEL).read_text("RECORD") or ""
-    checksum = hashlib.sha256(record.encode()).hexdigest()[:12]
+    files = sorted(line for line in record.splitlines() if "/pginstall18/" in line)
+    checksum = hashlib.sha256("\n".join(files).encode()).hexdigest()[:12]
     shared = SHARED / f"slotbase-pg-{distribution(WHEEL).version}-{checksum}"
     if not shared.exists():
         _copy_in_one_step(wheel, shared)

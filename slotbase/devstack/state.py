@@ -41,7 +41,7 @@ class State:
 
     def remember(self, name: str, value: str | int) -> None:
         """Keep a value for the next start."""
-        write_private(self._file, json.dumps({**self._values(), name: value}, indent=1))
+        write_json(self._file, {**self._values(), name: value})
 
     def recall_secret(self, name: str) -> str:
         """A random text of 64 characters, the same at every start, safe in a URL."""
@@ -84,6 +84,11 @@ def write_private(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     fresh.replace(path)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Replace a file by this value as JSON, as `write_private` does."""
+    write_private(path, json.dumps(value, indent=1))
 
 
 def read_json(path: Path) -> Any:

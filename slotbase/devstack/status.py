@@ -1,7 +1,6 @@
 """One supervisor per installation: the lock it holds, and what it says of itself."""
 
 import fcntl
-import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +9,7 @@ from pathlib import Path
 
 from slotbase.devstack.errors import StackError
 from slotbase.devstack.processes import identity
-from slotbase.devstack.state import State, read_json, write_private
+from slotbase.devstack.state import State, read_json, write_json
 
 # Whoever only looks takes the lock for an instant, which must not count as running.
 PATIENCE_SECONDS, PAUSE_SECONDS = 1.0, 0.05
@@ -66,7 +65,7 @@ def is_supervised(state: State) -> bool:
 
 def say(state: State, status: Status) -> None:
     """Tell whoever asks with `read_status`."""
-    write_private(_status_file(state), json.dumps(asdict(status)))
+    write_json(_status_file(state), asdict(status))
 
 
 def read_status(state: State) -> Status | None:

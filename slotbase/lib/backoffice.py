@@ -179,12 +179,14 @@ class BackOfficeAdmin(ModelAdmin[Row]):
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:  # noqa: ARG002
         """Only what a filter on the page asks: other columns may be private."""
-        offered = [
-            each[0] if isinstance(each, tuple) else each
-            for each in self.get_list_filter(request)
-        ]
-        lookups = ("exact", "id__exact", "isnull")
-        return any(lookup == f"{field}__{end}" for field in offered for end in lookups)
+        asked: set[str] = set()
+        for each in self.get_list_filter(request):
+            if isinstance(each, type):
+                asked.add(getattr(each, "parameter_name", ""))
+            else:
+                field = each[0] if isinstance(each, tuple) else each
+                asked |= {f"{field}__exact", f"{field}__id__exact", f"{field}__isnull"}
+        return lookup in asked
 
     def hidden_fields(
         self,

@@ -1,0 +1,160 @@
+"""A whole running product for tests that need one: web, two workers, beat, sandbox.
+
+Started by the first test that asks for it, in a folder of its own, and shared.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+import requests
+
+from slotbase.devstack.run_env import read_run_env
+from slotbase.devstack.state import State
+
+# The tests' own services must not be taken for ones that the product should use.
+OWN_SETTINGS = ("DATABASE_URL", "REDIS_URL", "CACHE_URL", "DJANGO_SETTINGS_MODULE")
+PREFIXES = ("CLERK_", "SANDBOX_", "APP_")
+
+
+class Product:
+    """The running product, as a customer, an operator and a saboteur see it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        given = {
+            name: value
+            for name, value in os.environ.items()
+            if name not in OWN_SETTINGS and not name.startswith(PREFIXES)
+        }
+        self.environment = given | {
+            "SLOTBASE_STATE_DIR": str(folder),
+            "PORT": "0",
+            "WORKERS": "2",
+        }
+
+    def devstack(self, *command: str) -> subprocess.CompletedProcess[str]:
+        """Run `python -m slotbase.devstack ...` for this product."""
+        return subprocess.run(
+            [sys.executable, "-m", "slotbase.devstack", *command],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    @property
+    def env(self) -> dict[str, str]:
+        """Addresses and process ids at this moment."""
+        return read_run_env(State(self.folder))
+
+    def pids(self, name: str) -> list[int]:
+        """Process ids of a part, such as WEB_PID or WORKER_PIDS."""
+        return [int(pid) for pid in self.env[name].split()]
+
+    def signal(self, name: str, number: signal.Signals) -> None:
+        """Send a signal to every process in the group of a part."""
+        for pid in self.pids(name):
+            os.killpg(os.getpgid(pid), number)
+
+    def move_clock(self, change: str) -> None:
+        """Move the clock of every process at once."""
+        done = self.devstack("clock", change)
+        assert done.returncode == 0, done.stderr
+
+    def rows(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        """What the database answers to its owner."""
+        with psycopg.connect(self.env["DATABASE_OWNER_URL"], autocommit=True) as owner:
+            return owner.execute(sql, parameters).fetchall()
+
+    def token(self, sub: str) -> str:
+        """A customer's session token that lasts an hour."""
+        return self.tokens([sub])[sub]
+
+    def tokens(self, subs: list[str]) -> dict[str, str]:
+        """Session tokens of many customers."""
+        answer = requests.post(
+            f"{self.env['SANDBOX_URL']}/_sandbox/tokens",
+            json={"subs": subs, "ttl": 3600},
+            timeout=30,
+        )
+        tokens: dict[str, str] = answer.json()["tokens"]
+        return tokens
+
+    def call(
+        self, method: str, path: str, sub: str | None = None, **body: Any
+    ) -> requests.Response:
+        """A request of a customer, or of nobody."""
+        headers = {"Idempotency-Key": uuid.uuid4().hex}
+        if sub is not None:
+            headers["Authorization"] = f"Bearer {self.token(sub)}"
+        return requests.request(
+            method,
+            f"{self.env['SLOTBASE_URL']}{path}",
+            headers=headers,
+            json=body if method == "POST" else None,
+            timeout=30,
+        )
+
+    def resource(self, slug: str) -> int:
+        """The id of a resource of the demo."""
+        page = self.call("GET", "/api/v1/resources/?page_size=100").json()
+        return next(each["id"] for each in page["results"] if each["slug"] == slug)
+
+    def free_slot(self, resource: int, *, days: int = 3) -> dict[str, Any]:
+        """The body that would hold a free slot some days from now."""
+        [(now,)] = self.rows("SELECT slotbase_now()")
+        start = now.astimezone(UTC) + timedelta(days=days)
+        window = f"from={_stamp(start)}&to={_stamp(start + timedelta(days=2))}"
+        address = f"/api/v1/resources/{resource}/availability/?{window}"
+        slot = self.call("GET", address).json()["slots"][0]
+        times = {name: slot[name] for name in ("start_time", "end_time")}
+        return {"resource": resource, **times}
+
+
+def _stamp(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def eventually(condition: Callable[[], Any], *, seconds: float = 30) -> Any:
+    """Wait until the condition gives something true, and return it."""
+    end = time.monotonic() + seconds
+    while not (result := condition()):
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.05)
+    return result
+
+
+@pytest.fixture(scope="session")
+def _started_product() -> Iterator[Product]:
+    with tempfile.TemporaryDirectory(prefix="slotbase-product-") as folder:
+        product = Product(Path(folder))
+        done = product.devstack("up")
+        assert done.returncode == 0, done.stdout + done.stderr
+        yield product
+        product.devstack("clean")
+
+
+@pytest.fixture
+def product(_started_product: Product) -> Iterator[Product]:
+    """The running product, healthy and with the right clock before and after."""
+    yield _started_product
+    for name in ("WEB_PID", "WORKER_PIDS", "BEAT_PID", "VALKEY_PID"):
+        _started_product.signal(name, signal.SIGCONT)
+    _started_product.move_clock("reset")
+    broken = _started_product.rows(
+        "SELECT x.hold_id, y.hold_id FROM bookings_slotclaim x"
+        " JOIN bookings_slotclaim y ON x.unit_id = y.unit_id AND x.id < y.id"
+        " AND x.during && y.during"
+    )
+    assert broken == []
