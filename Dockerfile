@@ -24,7 +24,7 @@ COPY slotbase slotbase
 # DEBUG here only spares this step the settings of a real installation.
 RUN rm -r slotbase/devstack slotbase/sandbox \
  && python -m compileall -q . \
- && DEBUG=true python manage.py collectstatic --no-input
+ && DEBUG=true STATIC_FROM_SOURCE=false python manage.py collectstatic --no-input
 USER slotbase
 EXPOSE 8000
 # Django answers only to the names in ALLOWED_HOSTS.

@@ -9,9 +9,9 @@ import requests
 from django.core.cache import cache
 from django.db import connection
 from django.test import TransactionTestCase
+from rest_framework.test import APIClient
 
 from recovery import invariants
-from rest_framework.test import APIClient
 from slotbase.accounts.models import User
 from slotbase.accounts.services.groups import write_groups
 

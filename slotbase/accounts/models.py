@@ -132,13 +132,14 @@ class RevokedSession(models.Model):
 class SigningKeySet(models.Model):
     """Clerk's public keys (one JSON Web Key Set), kept so that no request needs Clerk.
 
-    One row (pk 1). `attempted_at` limits how often anybody asks; both stamps are wall
+    One row (pk 1). `attempted_at` limits how often anybody asks; all stamps are wall
     clock, like the tokens which the keys sign.
     """
 
     jwks = models.JSONField()
     fetched_at = models.DateTimeField(null=True)
     attempted_at = models.DateTimeField(null=True)
+    failed_at = models.DateTimeField(null=True)
 
     def __str__(self) -> str:
         return f"Keys of {self.fetched_at}"

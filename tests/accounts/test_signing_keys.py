@@ -90,11 +90,29 @@ def test_of_all_who_want_to_ask_at_once_one_wins() -> None:
     assert at_once([nothing_known] * 20).count(True) == 1
 
 
-def test_while_another_process_asks_nobody_can_tell(
+@pytest.mark.django_db(transaction=True)
+def test_what_another_process_learns_serves_whoever_waited_for_it(
+    sandbox: SandboxClient,
+) -> None:
+    SigningKeySet.objects.create(pk=1, jwks={"keys": []})
+    last_attempt_was(seconds_ago=0)
+
+    signed_in, _ = at_once(
+        [
+            partial(sign_in, token=sandbox.token("user_alice")),
+            signing_keys.refresh_signing_keys,  # as the other process does it
+        ]
+    )
+
+    assert not isinstance(signed_in, Exception), signed_in
+    assert len(sandbox.calls()) == 1
+
+
+def test_when_another_process_got_no_answer_nobody_can_tell(
     sandbox: SandboxClient, keys: None
 ) -> None:
     keys_are_from(hours_ago=1)
-    last_attempt_was(seconds_ago=1)
+    last_attempt_was(seconds_ago=5)
 
     with pytest.raises(AuthUnavailable):
         sign_in(token=sandbox.token("user_m", key="foreign"))

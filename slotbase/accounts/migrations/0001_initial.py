@@ -32,6 +32,7 @@ class Migration(migrations.Migration):
                 ('jwks', models.JSONField()),
                 ('fetched_at', models.DateTimeField(null=True)),
                 ('attempted_at', models.DateTimeField(null=True)),
+                ('failed_at', models.DateTimeField(null=True)),
             ],
         ),
         migrations.CreateModel(

@@ -30,6 +30,10 @@ ASK_AGAIN_AFTER = timedelta(seconds=60)
 # Without any usable key nobody can sign in at all: try harder, still not per request.
 ASK_AGAIN_WITHOUT_KEYS_AFTER = timedelta(seconds=10)
 
+# The client gives up after three seconds; then nobody waits any longer.
+LONGEST_ATTEMPT = timedelta(seconds=4)
+LOOK_AGAIN_SECONDS = 0.05
+
 log = structlog.get_logger(__name__)
 
 
@@ -40,6 +44,7 @@ class StoredKeys:
     by_id: Mapping[str, RSAPublicKey] = field(default_factory=dict)
     fetched_at: datetime | None = None
     attempted_at: datetime | None = None
+    failed_at: datetime | None = None
 
     @property
     def are_usable(self) -> bool:
@@ -56,6 +61,15 @@ class StoredKeys:
         if self.fetched_at is None or self.attempted_at is None:
             return self.fetched_at is not None
         return self.fetched_at >= self.attempted_at
+
+    @property
+    def somebody_asks(self) -> bool:
+        """Whether an attempt has begun that may still be answered."""
+        if self.are_complete or self.attempted_at is None:
+            return False
+        if self.failed_at is not None and self.failed_at >= self.attempted_at:
+            return False
+        return _wall_clock() - self.attempted_at < LONGEST_ATTEMPT
 
     @property
     def ask_again_after(self) -> timedelta:
@@ -135,14 +149,25 @@ def _learn_key(key_id: str) -> StoredKeys:
     """What can be known of this key: the other threads wait for the one that asks."""
     with _one_thread_asks:
         stored = _keys.read_again()
-        if stored.find(key_id) or not _win_right_to_ask(stored):
+        if stored.find(key_id):
             return stored
+        if not _win_right_to_ask(stored):
+            return _wait_for_whoever_asks(key_id)
         _try_to_refresh()
         stored = _keys.read_again()
         if stored.find(key_id):
             # A rotation is no flood: only fruitless attempts count against the limit.
             SigningKeySet.objects.filter(pk=ROW).update(attempted_at=None)
         return stored
+
+
+def _wait_for_whoever_asks(key_id: str) -> StoredKeys:
+    """Another process may be asking at this moment: its answer is ours, too."""
+    stored = _keys.read_again()
+    while not stored.find(key_id) and stored.somebody_asks:
+        time.sleep(LOOK_AGAIN_SECONDS)
+        stored = _keys.read_again()
+    return stored
 
 
 def _win_right_to_ask(stored: StoredKeys) -> bool:
@@ -161,6 +186,7 @@ def _try_to_refresh() -> None:
         refresh_signing_keys()
     except ProviderError as error:
         log.warning("signing_keys_not_refreshed", error=str(error))
+        SigningKeySet.objects.filter(pk=ROW).update(failed_at=_wall_clock())
 
 
 def _read_stored_keys(*, known: StoredKeys) -> StoredKeys:
@@ -169,7 +195,7 @@ def _read_stored_keys(*, known: StoredKeys) -> StoredKeys:
         return StoredKeys()
     is_known = known.fetched_at is not None and known.fetched_at == row.fetched_at
     by_id = known.by_id if is_known else _parse(row.jwks)
-    return StoredKeys(by_id, row.fetched_at, row.attempted_at)
+    return StoredKeys(by_id, row.fetched_at, row.attempted_at, row.failed_at)
 
 
 def _parse(jwks: dict[str, Any]) -> dict[str, RSAPublicKey]:

@@ -1,0 +1,56 @@
+"""A customer at the API, a court to book and a clock to set."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import pytest
+from django.db import connection
+from rest_framework.test import APIClient
+
+from bookings.models import Resource
+from slotbase.accounts.models import User
+from tests.factories import make_customer, make_resource, tomorrow
+
+
+@pytest.fixture
+def alice(db: None) -> User:
+    return make_customer()
+
+
+@pytest.fixture
+def court(db: None) -> Resource:
+    return make_resource()
+
+
+@pytest.fixture
+def api(alice: User) -> APIClient:
+    """Alice's client; how she proves who she is has its own tests."""
+    client = APIClient(raise_request_exception=False)
+    client.force_authenticate(alice)
+    return client
+
+
+@pytest.fixture
+def wish(court: Resource) -> dict[str, Any]:
+    """A body that holds the court for an hour."""
+    return {
+        "resource": court.pk,
+        "start_time": tomorrow(12).isoformat(),
+        "end_time": tomorrow(13).isoformat(),
+    }
+
+
+@pytest.fixture
+def set_clock(db: None) -> Callable[[datetime], None]:
+    """Stops the clock of this test's transaction at a moment."""
+
+    def at(moment: datetime) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "CREATE OR REPLACE FUNCTION slotbase_now() RETURNS timestamptz "
+                "LANGUAGE sql VOLATILE PARALLEL SAFE AS "
+                f"$$SELECT '{moment.isoformat()}'::timestamptz$$"
+            )
+
+    return at

@@ -1,0 +1,385 @@
+"""Requests that are wrong before anybody looks at a field, at every endpoint."""
+
+import json
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from rest_framework.test import APIClient
+
+from bookings.models import Resource
+from slotbase.accounts.models import User
+from tests.bookings.refusals import read_problem, refused
+from tests.factories import make_booking, make_customer, make_hold
+
+pytestmark = pytest.mark.django_db
+
+HOLDS = "/api/v1/holds/"
+ALL = [
+    ("GET", "/api/v1/venues/"),
+    ("GET", "/api/v1/resources/"),
+    ("GET", "/api/v1/resources/{resource}/"),
+    ("GET", "/api/v1/resources/{resource}/availability/"),
+    ("POST", "/api/v1/holds/"),
+    ("GET", "/api/v1/holds/{hold}/"),
+    ("DELETE", "/api/v1/holds/{hold}/"),
+    ("POST", "/api/v1/holds/{hold}/confirm/"),
+    ("GET", "/api/v1/bookings/"),
+    ("GET", "/api/v1/bookings/{booking}/"),
+    ("GET", "/api/v1/bookings/{booking}/history/"),
+    ("POST", "/api/v1/bookings/{booking}/cancel/"),
+]
+PRIVATE = [route for route in ALL if "venues" not in route[1] and "res" not in route[1]]
+POSTS = [address for method, address in ALL if method == "POST"]
+OF_AN_OBJECT = [route for route in PRIVATE if "{" in route[1]]
+
+
+@pytest.fixture
+def fill(alice: User, court: Resource) -> Callable[[str], str]:
+    """Puts ids of Alice's own objects into an address."""
+    booking = make_booking(customer=alice, resource=court)
+    ids = {"resource": court.pk, "hold": booking.hold_id, "booking": booking.pk}
+    return lambda address: address.format_map(ids)
+
+
+def every(routes: list[Any]) -> Any:
+    return pytest.mark.parametrize(("method", "address"), routes)
+
+
+# --- The body -----------------------------------------------------------------
+
+NOT_AN_OBJECT = {
+    "nothing but a brace": b"{",
+    "not JSON": b"resource=1",
+    "XML": b"<hold/>",
+    "a list": b"[]",
+    "a number": b"1",
+    "a text": b'"hold"',
+    "null": b"null",
+    "two objects": b"{}{}",
+    "trailing comma": b'{"resource": 1,}',
+    "single quotes": b"{'resource': 1}",
+    "NaN": b'{"resource": NaN}',
+    "Infinity": b'{"resource": -Infinity}',
+    "a key twice": b'{"resource": 1, "resource": 2}',
+    "a key twice further down": b'{"a": [{"b": 1, "b": 1}]}',
+    "a byte order mark": b"\xef\xbb\xbf{}",
+    "UTF-16": '{"resource": 1}'.encode("utf-16"),
+    "Latin-1": '{"resource": "é"}'.encode("latin-1"),
+    "a surrogate in UTF-8": b'{"resource": "\xed\xa0\x80"}',
+    "a bare NUL": b'{"resource": "\x00"}',
+    "a line break in a text": b'{"resource": "\n"}',
+    "5000 digits": b'{"resource": ' + b"9" * 5000 + b"}",
+    "17 levels": b'{"a": ' + b"[" * 17 + b"]" * 17 + b"}",
+    "400 levels": b'{"a": ' * 400 + b"1" + b"}" * 400,
+    "900 levels": b'{"a": ' + b"[" * 900 + b"]" * 900 + b"}",
+    "100,000 levels": b'{"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+    "100,000 open brackets": b"[" * 100_000,
+    "a NUL further down": b'{"a": [[{"b": ["\\u0000"]}]]}',
+    "a lone surrogate as a key": b'{"\\ud800": 1}',
+}
+
+
+@pytest.mark.parametrize("body", NOT_AN_OBJECT.values(), ids=NOT_AN_OBJECT)
+@pytest.mark.parametrize("address", POSTS)
+def test_a_body_that_is_no_json_object_is_refused(
+    api: APIClient, fill: Callable[[str], str], address: str, body: bytes
+) -> None:
+    send = partial(post, api, fill(address), body)
+
+    problem = refused(send, 400, "validation_error")
+
+    # What broke is told; how our parser is built is not.
+    assert "Exceeds" not in problem["detail"]
+    assert "codec" not in problem["detail"]
+
+
+def post(api: APIClient, address: str, body: bytes, **more: Any) -> Any:
+    headers = {"Idempotency-Key": "k1"} | more.pop("headers", {})
+    content_type = more.pop("content_type", "application/json")
+    return api.generic("POST", address, body, content_type, headers=headers, **more)
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "text/plain",
+        "application/xml",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+        "application/octet-stream",
+        "application/problem+json",
+        "application/json; charset=utf-16",
+        "application/json; charset=latin-1",
+        "application/json; charset=base64",
+        "application/json; charset=zlib",
+        "application/json; charset=idna",
+        "application/json; charset=undefined",
+        "json",
+        ";;;",
+        "/",
+        "\xff",
+        "",
+    ],
+)
+@pytest.mark.parametrize("address", POSTS)
+def test_a_body_of_another_type_is_refused(
+    api: APIClient, fill: Callable[[str], str], address: str, content_type: str
+) -> None:
+    send = partial(post, api, fill(address), b'{"a": 1}', content_type=content_type)
+
+    refused(send, 415, "unsupported_media_type")
+
+
+@pytest.mark.parametrize("charset", ["utf-8", "UTF-8", '"utf8"'])
+def test_a_body_that_says_it_is_utf_8_is_read(
+    api: APIClient, wish: dict[str, Any], charset: str
+) -> None:
+    content_type = f"application/json; charset={charset}"
+    body = json.dumps(wish).encode()
+
+    assert post(api, HOLDS, body, content_type=content_type).status_code == 201
+
+
+@every(ALL)
+@pytest.mark.parametrize("charset", ["base64", "utf-16", "undefined", "no-such"])
+def test_an_odd_charset_breaks_nothing(
+    api: APIClient,
+    fill: Callable[[str], str],
+    method: str,
+    address: str,
+    charset: str,
+) -> None:
+    content_type = f"text/plain; charset={charset}"
+    answer = api.generic(
+        method, fill(address) + "?page_size=%C3%A9", b"", content_type=content_type
+    )
+
+    assert answer.status_code < 500
+
+
+@every(ALL)
+@pytest.mark.parametrize("length", ["262145", "9" * 400])
+def test_a_body_that_is_too_large_is_refused_unread(
+    api: APIClient, fill: Callable[[str], str], method: str, address: str, length: str
+) -> None:
+    send = partial(api.generic, method, fill(address), CONTENT_LENGTH=length)
+
+    refused(send, 413, "payload_too_large")
+
+
+def test_a_body_of_the_largest_size_is_read(api: APIClient) -> None:
+    body = b'{"a": "' + b"x" * (256 * 1024 - 9) + b'"}'
+    assert len(body) == 256 * 1024
+
+    refused(partial(post, api, HOLDS, body), 400, "validation_error", "a")
+
+
+@pytest.mark.parametrize("length", ["-1", "1e3", "x", "\xb2", "１"])
+def test_a_length_that_is_no_number_is_refused(api: APIClient, length: str) -> None:
+    send = partial(api.generic, "GET", "/api/v1/venues/", CONTENT_LENGTH=length)
+
+    refused(send, 400, "validation_error")
+
+
+# --- Method and Accept --------------------------------------------------------
+
+
+@every(ALL)
+@pytest.mark.parametrize("wrong", ["PUT", "PATCH", "TRACE", "BREW"])
+def test_a_wrong_method_is_refused_and_the_right_ones_are_named(
+    api: APIClient, fill: Callable[[str], str], method: str, address: str, wrong: str
+) -> None:
+    answers = []
+
+    def send() -> Any:
+        answers.append(api.generic(wrong, fill(address)))
+        return answers[0]
+
+    refused(send, 405, "method_not_allowed")
+    assert method in answers[0]["Allow"].split(", ")
+
+
+@every(ALL)
+def test_options_names_the_methods(
+    api: APIClient, fill: Callable[[str], str], method: str, address: str
+) -> None:
+    answer = api.options(fill(address))
+
+    assert answer.status_code == 200
+    assert method in answer["Allow"].split(", ")
+
+
+@every([route for route in ALL if route[0] == "GET"])
+def test_head_answers_like_get_without_a_body(
+    api: APIClient, fill: Callable[[str], str], method: str, address: str
+) -> None:
+    looked, read = api.head(fill(address)), api.get(fill(address))
+
+    assert looked.status_code == read.status_code
+    assert looked["Content-Type"] == read["Content-Type"]
+    assert looked.content == b""
+
+
+@every(ALL)
+@pytest.mark.parametrize("accept", ["text/html", "image/*", "x", "application/xml;q=1"])
+def test_whoever_does_not_accept_json_gets_a_problem_they_can_read(
+    api: APIClient, fill: Callable[[str], str], method: str, address: str, accept: str
+) -> None:
+    send = partial(api.generic, method, fill(address), headers={"Accept": accept})
+
+    refused(send, 406, "not_acceptable")
+
+
+@pytest.mark.parametrize("accept", ["*/*", "application/*", "", "text/html, */*;q=0.1"])
+def test_whoever_accepts_anything_gets_json(api: APIClient, accept: str) -> None:
+    answer = api.get("/api/v1/venues/", headers={"Accept": accept})
+
+    assert answer.status_code == 200
+    assert answer["Content-Type"] == "application/json"
+
+
+def test_the_accept_header_alone_decides_about_the_format(api: APIClient) -> None:
+    send = partial(api.get, "/api/v1/venues/", {"format": "xml"})
+
+    refused(send, 400, "validation_error", "format")
+
+
+# --- Addresses ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "/api/v1/",
+        "/api/v1/nothing/",
+        "/api/v2/holds/",
+        "/api/v1/holds/1/",
+        "/api/v1/holds/x/",
+        "/api/v1/holds/%00/",
+        "/api/v1/holds/%ff/",
+        f"/api/v1/holds/{uuid4()}x/",
+        f"/api/v1/holds/{uuid4().hex}/",
+        f"/api/v1/bookings/{str(uuid4()).upper()}/",
+        "/api/v1/bookings/0/history/",
+        "/api/v1/resources/-1/",
+        "/api/v1/resources/x/",
+        "/api/v1/resources/1.0/",
+        "/api/v1/resources/0/",
+        "/api/v1/resources/999999/",
+        f"/api/v1/resources/{2**63}/",
+        f"/api/v1/resources/{10**30}/",
+        f"/api/v1/resources/{'9' * 5000}/",
+        f"/api/v1/resources/{10**30}/availability/?from=2030-01-01T00:00&to=2030-01-02T00:00",
+    ],
+)
+def test_an_address_of_nothing_is_not_found(api: APIClient, address: str) -> None:
+    refused(partial(api.get, address), 404, "not_found")
+
+
+@every(OF_AN_OBJECT)
+def test_an_unknown_and_a_foreign_object_look_alike(
+    api: APIClient, method: str, address: str
+) -> None:
+    bob = make_customer()
+    booking, hold = make_booking(customer=bob), make_hold(customer=bob)
+    foreign = address.format(hold=hold.pk, booking=booking.pk)
+    unknown = address.format(hold=uuid4(), booking=uuid4())
+
+    problems = [
+        refused(partial(api.generic, method, each), 404, "not_found")
+        for each in (foreign, unknown)
+    ]
+
+    for problem in problems:
+        del problem["request_id"]
+    assert problems[0] == problems[1]
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_missing_slash_at_the_end_does_not_change_the_method(
+    api: APIClient, method: str
+) -> None:
+    answer = api.generic(method, "/api/v1/holds")
+
+    assert answer.status_code == 308
+    assert answer["Location"] == "/api/v1/holds/"
+
+
+# --- Headers ------------------------------------------------------------------
+
+
+def test_a_hold_without_an_idempotency_key_is_refused(
+    api: APIClient, wish: dict[str, Any]
+) -> None:
+    send = partial(api.post, HOLDS, wish, "json")
+
+    refused(send, 400, "idempotency_key_required", "Idempotency-Key")
+
+
+BAD_KEYS = {
+    "empty": "",
+    "a space": "a b",
+    "a tab": "a\tb",
+    "not ASCII": "schlüssel",
+    "too long": "x" * 256,
+    "a control character": "a\x7f",
+    "very long": "x" * 60_000,
+}
+
+
+@pytest.mark.parametrize("key", BAD_KEYS.values(), ids=BAD_KEYS)
+@pytest.mark.parametrize("address", POSTS)
+def test_a_key_that_is_no_key_is_refused(
+    api: APIClient, fill: Callable[[str], str], address: str, key: str
+) -> None:
+    headers = {"Idempotency-Key": key}
+    send = partial(post, api, fill(address), b"{}", headers=headers)
+
+    refused(send, 400, "validation_error", "Idempotency-Key")
+
+
+@every(PRIVATE)
+def test_nobody_gets_anything_without_a_token(
+    fill: Callable[[str], str], method: str, address: str
+) -> None:
+    answers = []
+
+    def send() -> Any:
+        answers.append(APIClient().generic(method, fill(address)))
+        return answers[0]
+
+    refused(send, 401, "token_missing")
+    assert answers[0]["WWW-Authenticate"] == "Bearer"
+
+
+BAD_TOKENS = {
+    "another scheme": "Basic YTpi",
+    "no token": "Bearer",
+    "nothing after the scheme": "Bearer ",
+    "two tokens": "Bearer a b",
+    "garbage": "Bearer garbage",
+    "three empty parts": "Bearer ..",
+    "not signed": "Bearer eyJhbGciOiJub25lIn0.eyJzdWIiOiJhIn0.",
+    "not ASCII": "Bearer \xff\xfe",
+    "very long": "Bearer " + "x" * 60_000,
+}
+
+
+@pytest.mark.parametrize("header", BAD_TOKENS.values(), ids=BAD_TOKENS)
+@every(ALL)
+def test_a_token_that_is_none_is_refused_everywhere(
+    fill: Callable[[str], str], method: str, address: str, header: str
+) -> None:
+    headers = {"Authorization": header}
+    send = partial(APIClient().generic, method, fill(address), headers=headers)
+
+    refused(send, 401, "token_invalid")
+
+
+def test_a_wrong_host_is_a_problem_too(api: APIClient) -> None:
+    answer = api.get("/api/v1/venues/", headers={"Host": "evil.example"})
+
+    read_problem(answer, 400, "validation_error")
