@@ -284,7 +284,11 @@ class SlotClaim(models.Model):
         BookingHold, models.CASCADE, null=True, related_name="claims"
     )
     closure = models.ForeignKey(
-        DateException, models.CASCADE, null=True, related_name="claims"
+        DateException,
+        models.CASCADE,
+        null=True,
+        related_name="claims",
+        db_index=False,
     )
 
     class Meta:

@@ -80,7 +80,7 @@ class EntriesWithActors(ChangeList):
 class AuditEntryAdmin(BackOfficeAdmin[AuditEntry]):
     """What happened, newest first. Times are in UTC: entries belong to no venue."""
 
-    list_display = ("when", "what", "subject", "move", "who", "request_id")
+    list_display = ("when", "what", "subject", "move", "who", "request")
     list_filter = (LatelyFilter, SubjectFilter, ActorFilter, ActionFilter)
     search_fields = ("subject_id__exact", "request_id__exact", "actor_id__exact")
     search_help_text = "A whole id: of a subject, a request or an actor."
@@ -88,8 +88,9 @@ class AuditEntryAdmin(BackOfficeAdmin[AuditEntry]):
     # Sorting by any other column would read all entries.
     sortable_by = ()
     fieldsets = (
-        ("What", {"fields": ("when", "what", "subject", "move", "reason")}),
-        ("Who", {"fields": ("actor_kind", "actor_id", "request_id")}),
+        ("What", {"fields": ("when", "what", "move", "reason")}),
+        ("To what", {"fields": ("subject", "subject_type", "subject_id")}),
+        ("By whom", {"fields": ("actor_kind", "actor_id", "request_id")}),
     )
     when = venue_time("at", "when")
 
@@ -103,13 +104,16 @@ class AuditEntryAdmin(BackOfficeAdmin[AuditEntry]):
         return say_action(entry.action)
 
     @admin.display(description="subject")
-    def subject(self, entry: AuditEntry) -> SafeString:
+    def subject(self, entry: AuditEntry) -> SafeString | str:
         """What it happened to, as a link where it has a page."""
-        words = f"{entry.subject_type} {entry.subject_id}"
+        words = f"{say_action(entry.subject_type)} {shorten(entry.subject_id)}"
         url = find_page(entry)
-        if url is None:
-            return format_html('<span class="id">{}</span>', words)
-        return format_html('<a class="id" href="{}">{}</a>', url, words)
+        return format_html('<a href="{}">{}</a>', url, words) if url else words
+
+    @admin.display(description="request")
+    def request(self, entry: AuditEntry) -> str:
+        """The end of the request's id; the page of the entry has all of it."""
+        return shorten(entry.request_id)
 
     @admin.display(description="state")
     def move(self, entry: AuditEntry) -> SafeString | str:
@@ -126,6 +130,11 @@ class AuditEntryAdmin(BackOfficeAdmin[AuditEntry]):
     def who(self, entry: Any) -> str:
         """Kind and name."""
         return f"{entry.actor_name} ({entry.actor_kind})"
+
+
+def shorten(id: str) -> str:  # noqa: A002 - it is one
+    """The end of an id: its beginning is the time, which many have in common."""
+    return id if len(id) < 12 else f"\N{HORIZONTAL ELLIPSIS}{id[-6:]}"
 
 
 for model in (

@@ -93,7 +93,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
-    "django.middleware.common.CommonMiddleware",
+    "slotbase.lib.middleware.AppendSlash",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
@@ -126,6 +126,10 @@ DATABASES = {
         "OPTIONS": {
             "connect_timeout": 3,
             "keepalives_idle": 30,
+            # Statements that come often are planned once per connection: planning
+            # the rules of a resource takes longer than reading them.
+            "server_side_binding": True,
+            "prepare_threshold": 5,
         },
     }
 }
@@ -230,6 +234,8 @@ REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "slotbase.lib.api.problems.problem_response",
     "UNAUTHENTICATED_USER": None,
+    # The Accept header alone decides; DRF answers 404 to ?format=xml.
+    "URL_FORMAT_OVERRIDE": None,
     "NUM_PROXIES": NUM_PROXIES,
 }
 SPECTACULAR_SETTINGS = {

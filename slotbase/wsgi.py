@@ -2,8 +2,17 @@
 
 import os
 
+from django.core.handlers.wsgi import WSGIRequest
 from django.core.wsgi import get_wsgi_application
+
+from slotbase.lib.charset import Utf8
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "slotbase.settings")
 
+
+class Request(Utf8, WSGIRequest):
+    pass
+
+
 application = get_wsgi_application()
+application.request_class = Request

@@ -54,6 +54,9 @@ class OpeningHoursInline(BackOfficeInline[OpeningHours, Resource]):
 class ResourceForm(ModelForm[Resource]):
     """Says in words what the database would refuse."""
 
+    class Meta:
+        labels = {"price_minor": "Price of a step"}
+
     def clean(self) -> None:
         """Lengths in order, and no price on what is free."""
         given = self.cleaned_data

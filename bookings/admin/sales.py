@@ -5,8 +5,6 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import F, Func, Q, QuerySet
 from django.http import HttpRequest
-from django.urls import reverse
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from bookings.models import Booking, BookingHold, SlotClaim
@@ -20,7 +18,15 @@ from slotbase.lib.backoffice import (
     OwnRowsFilter,
 )
 from slotbase.lib.clock import Now
-from slotbase.lib.columns import badge, format_slot, money, venue_slot, venue_time
+from slotbase.lib.columns import (
+    badge,
+    format_link,
+    format_moment,
+    format_slot,
+    money,
+    venue_slot,
+    venue_time,
+)
 
 
 class VenueMidnight(Func):
@@ -78,6 +84,11 @@ class SaleAdmin(AuditedAdmin[Any]):
     when, price, state = venue_slot(), money(), badge("status")
     created = venue_time("created_at", "made")
 
+    @admin.display(description="venue", ordering="resource__venue__name")
+    def venue(self, row: Any) -> str:
+        """Where it is."""
+        return str(row.resource.venue)
+
 
 @admin.register(Booking)
 class BookingAdmin(SaleAdmin):
@@ -85,7 +96,7 @@ class BookingAdmin(SaleAdmin):
 
     audit_subject = "booking"
     list_display = (
-        *("reference", "when", "resource", "resource__venue"),
+        *("reference", "when", "resource", "venue"),
         *("customer", "state", "price"),
     )
     list_filter = (
@@ -97,7 +108,7 @@ class BookingAdmin(SaleAdmin):
     fieldsets = (
         ("Slot", {"fields": ("state", "when", "resource", "units", "price")}),
         ("Customer", {"fields": ("customer", *SaleAdmin.private_fields)}),
-        ("Origin", {"fields": ("created", "hold", "restored_from")}),
+        ("Origin", {"fields": ("held", "created", "restored_from")}),
         ("Cancellation", {"fields": ("cancelled", "cancelled_by", "cancel_reason")}),
         HISTORY,
     )
@@ -107,6 +118,12 @@ class BookingAdmin(SaleAdmin):
         """Coming days in their order, else the newest sale first."""
         is_coming = request.GET.get("day") in {"today", "week"}
         return ("start_time", "id") if is_coming else ("-id",)
+
+    @admin.display(description="hold")
+    def held(self, booking: Booking) -> SafeString:
+        """The hold it was made of, by its time."""
+        words = format_moment(booking.hold.created_at, self.zone_of(booking))
+        return format_link("bookings_bookinghold", booking.hold, words)
 
     def history_of(self, row: Booking) -> QuerySet[AuditEntry]:
         """Its story begins with its hold."""
@@ -143,7 +160,7 @@ class HoldAdmin(SaleAdmin):
 
     audit_subject = "hold"
     list_display = (
-        *("when", "resource", "resource__venue", "customer"),
+        *("when", "resource", "venue", "customer"),
         *("state", "source", "expires"),
     )
     list_filter = (
@@ -167,10 +184,9 @@ class HoldAdmin(SaleAdmin):
     released = venue_time("released_at", "released")
 
     @admin.display(description="booking")
-    def became(self, hold: BookingHold) -> SafeString | None:
+    def became(self, hold: BookingHold) -> SafeString:
         """The booking that was made of it."""
         booking = getattr(hold, "booking", None)
         if booking is None:
-            return None
-        url = reverse("admin:bookings_booking_change", args=[booking.pk])
-        return format_html('<a href="{}">{}</a>', url, booking)
+            return self.get_empty_value_display()
+        return format_link("bookings_booking", booking)

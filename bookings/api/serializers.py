@@ -13,7 +13,8 @@ from recovery.models import AuditEntry
 from slotbase.accounts.models import Venue
 
 _RFC_3339 = re.compile(
-    r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?([Zz]|[+-]\d\d:\d\d)?\Z"
+    r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?([Zz]|[+-]\d\d:\d\d)?\Z",
+    re.ASCII,
 )
 BIGINT_MAX = 2**63 - 1
 
@@ -58,35 +59,67 @@ class MomentField(serializers.Field[datetime, str, str, Any]):
         return moment
 
 
+class NumberField(serializers.IntegerField):
+    """An integer of JSON; DRF's own also takes texts such as `1_0`."""
+
+    def to_internal_value(self, data: Any) -> int:
+        """The integer."""
+        if isinstance(data, bool) or not isinstance(data, int):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+class DigitsField(serializers.IntegerField):
+    """An integer of a query string."""
+
+    def to_internal_value(self, data: Any) -> int:
+        """The integer."""
+        if not re.fullmatch(r"-?[0-9]+", str(data)):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+class WordsField(serializers.CharField):
+    """A text of JSON; DRF's own also takes numbers."""
+
+    def to_internal_value(self, data: Any) -> str:
+        """The text."""
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
 class HoldInput(StrictSerializer):
     """A wish for a slot."""
 
-    resource = serializers.IntegerField(min_value=1, max_value=BIGINT_MAX)
+    resource = NumberField(min_value=1, max_value=BIGINT_MAX)
     start_time = MomentField()
     end_time = MomentField()
-    units = serializers.IntegerField(min_value=1, max_value=1000, default=1)
+    units = NumberField(min_value=1, max_value=1000, default=1)
 
 
 class ConfirmInput(StrictSerializer):
     """How it will be paid, where there is a choice."""
 
-    pay = serializers.ChoiceField(choices=["online", "at_venue"], required=False)
+    pay = serializers.ChoiceField(
+        choices=["online", "at_venue"],
+        required=False,
+        error_messages={"invalid_choice": "Use online or at_venue."},
+    )
 
 
 class CancelInput(StrictSerializer):
     """Why, in the customer's words."""
 
-    reason = serializers.CharField(max_length=500, required=False, allow_blank=True)
+    reason = WordsField(max_length=500, required=False, allow_blank=True)
 
 
-class AvailabilityInput(serializers.Serializer[Any]):
+class AvailabilityInput(StrictSerializer):
     """Which slots to list: `duration` in minutes, the shortest if it is not given."""
 
     to = MomentField()
-    duration = serializers.IntegerField(
-        min_value=1, max_value=60 * 24 * 31, required=False
-    )
-    units = serializers.IntegerField(min_value=1, max_value=1000, default=1)
+    duration = DigitsField(min_value=1, max_value=60 * 24 * 31, required=False)
+    units = DigitsField(min_value=1, max_value=1000, default=1)
 
     def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
         """Add `from`, which cannot be written as an attribute."""

@@ -154,7 +154,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('during', django.contrib.postgres.fields.ranges.DateTimeRangeField()),
-                ('closure', models.ForeignKey(null=True, on_delete=django.db.models.deletion.CASCADE, related_name='claims', to='bookings.dateexception')),
+                ('closure', models.ForeignKey(db_index=False, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='claims', to='bookings.dateexception')),
                 ('hold', models.ForeignKey(null=True, on_delete=django.db.models.deletion.CASCADE, related_name='claims', to='bookings.bookinghold')),
                 ('unit', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='claims', to='bookings.resourceunit')),
             ],

@@ -7,7 +7,7 @@ from zoneinfo import available_timezones
 from django import forms
 from django.contrib import admin
 from django.contrib.auth import admin as stock
-from django.contrib.auth.forms import AdminUserCreationForm
+from django.contrib.auth.forms import UserCreationForm
 from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied
 from django.db import models, transaction
@@ -40,10 +40,10 @@ class KindFilter(ConditionFilter):
     }
 
 
-class StaffCreationForm(AdminUserCreationForm):  # type: ignore[type-arg]
+class StaffCreationForm(UserCreationForm):  # type: ignore[type-arg]
     """A new member of staff: a login without rights, which groups give."""
 
-    class Meta(AdminUserCreationForm.Meta):
+    class Meta(UserCreationForm.Meta):
         model = User
         fields = ("username", "name")
 
@@ -95,7 +95,7 @@ class UserAdmin(AuditedAdmin[User], stock.UserAdmin):  # type: ignore[type-arg]
     )
     add_fieldsets = (
         ("Member of staff", {"fields": ("username", "name")}),
-        ("Password", {"fields": ("usable_password", "password1", "password2")}),
+        ("Password", {"fields": ("password1", "password2")}),
     )
     list_display = ("__str__", "kind", "email", "phone", "is_active", "created")
     list_filter = (KindFilter, "is_active", "groups")
@@ -121,7 +121,10 @@ class UserAdmin(AuditedAdmin[User], stock.UserAdmin):  # type: ignore[type-arg]
         hidden = tuple(super().hidden_fields(request, obj))
         if obj is None:
             return hidden
-        return (*hidden, *(self.customers_only if obj.is_staff else self.staff_only))
+        hidden += self.customers_only if obj.is_staff else self.staff_only
+        if not self.has_change_permission(request, obj):
+            hidden += ("password_state",)
+        return hidden
 
     def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> list[Any]:
         """A login is added by another form than it is changed."""

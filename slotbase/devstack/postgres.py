@@ -18,7 +18,7 @@ from slotbase.devstack.postgres_binaries import (
     unprivileged,
 )
 from slotbase.devstack.postgres_home import Home
-from slotbase.devstack.processes import is_anyone_in, is_zombie
+from slotbase.devstack.processes import is_anyone_in
 from slotbase.devstack.state import State, write_private
 
 Role = Literal["postgres", "slotbase_owner", "slotbase_app"]
@@ -63,7 +63,7 @@ class Postgres:
             self._require_same_version()
         else:
             self._create_cluster()
-        self._forget_zombie()
+        self._forget_dead_server()
         self.port = same_port_as_before(self._state, "postgres")
 
     def url(self, role: Role, database: str = "slotbase") -> str:
@@ -146,9 +146,10 @@ class Postgres:
 
     def _initdb(self, data: Path, password: Path) -> None:
         superuser = ["-U", "postgres", "-A", "scram-sha-256", f"--pwfile={password}"]
-        options = ["-D", str(data), "-E", "UTF8", *self._locale(), *superuser]
+        # Not synced: an empty cluster that a power cut damaged is no loss.
+        options = ["-D", str(data), "-E", "UTF8", "--no-sync", *self._locale()]
         done = subprocess.run(
-            [self._programs / "initdb", *options],
+            [self._programs / "initdb", *options, *superuser],
             env=_environment(),
             cwd="/",
             capture_output=True,
@@ -171,18 +172,14 @@ class Postgres:
                 "`make clean` removes them."
             )
 
-    def _forget_zombie(self) -> None:
-        """Remove the lock file of a killed server whose parent never asks for it.
+    def _forget_dead_server(self) -> None:
+        """Remove the lock file of a server that was killed, if really nobody is left.
 
-        PostgreSQL takes that zombie for a living server and would refuse to start for
-        ever. While an orphaned session still works on the data, the file must stay.
+        PostgreSQL itself goes by the process number in it, and would refuse to start as
+        long as that is a zombie's, or another program's since the computer started.
         """
-        lock = self.data / "postmaster.pid"
-        if not lock.exists():
-            return
-        pid = int(lock.read_text().split()[0])
-        if is_zombie(pid) and not is_anyone_in(self.data):
-            lock.unlink()
+        if not is_anyone_in(self.data):
+            (self.data / "postmaster.pid").unlink(missing_ok=True)
 
 
 def _environment() -> dict[str, str]:

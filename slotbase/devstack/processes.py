@@ -24,11 +24,6 @@ def identity(pid: int) -> str | None:
     return f"{_boot()} {stat.started}" if stat.is_alive else None
 
 
-def is_zombie(pid: int) -> bool:
-    """Whether the process is dead and waits for a parent that never asks."""
-    return sys.platform == "linux" and _stat(pid).state == "Z"
-
-
 def is_anyone_in(folder: Path) -> bool:
     """Whether a living process works in this folder (Linux; elsewhere always yes)."""
     return sys.platform != "linux" or folder in _working_folders()

@@ -42,13 +42,13 @@ class Status:
 
 
 @contextmanager
-def only_process(state: State) -> Iterator[None]:
+def only_process(state: State, *, patience: float = PATIENCE_SECONDS) -> Iterator[None]:
     """Hold the installation's lock inside the block; the kernel frees it at any death.
 
     Raises:
         AlreadyRunning: another process has it.
     """
-    end = time.monotonic() + PATIENCE_SECONDS
+    end = time.monotonic() + patience
     with _lock_file(state).open("a") as lock:
         while not _takes(lock.fileno()):
             if time.monotonic() > end:

@@ -20,7 +20,7 @@ from slotbase.devstack.status import (
 )
 from slotbase.devstack.terminal import last_lines
 
-PAUSE_SECONDS = 0.1
+PAUSE_SECONDS = 0.05
 #: The exit code of a supervisor that finds another one at work.
 NOT_NEEDED = 75
 # Every program may take its time to stop, one after the other.
@@ -58,7 +58,7 @@ def bring_down(state: State) -> None:
     asked, end = set[int](), time.monotonic() + STOP_SECONDS
     while time.monotonic() < end:
         try:
-            with only_process(state):
+            with only_process(state, patience=0):
                 end_leftovers(state)
                 forget_run_env(state)
                 return
@@ -67,6 +67,7 @@ def bring_down(state: State) -> None:
             if status and status.is_alive and status.pid not in asked:
                 os.kill(status.pid, signal.SIGTERM)
                 asked.add(status.pid)
+        time.sleep(PAUSE_SECONDS)
     raise StackError(f"The supervisor does not stop; see {state.logs}.")
 
 

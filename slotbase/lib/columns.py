@@ -10,13 +10,14 @@ from functools import reduce
 from typing import Any
 
 from django.contrib import admin
+from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from slotbase.lib.money import format_money
 
 # Django calls a column with its page, of which we use `zone_of`, and a row.
-Column = Callable[[Any, Any], SafeString | None]
+Column = Callable[[Any, Any], SafeString]
 
 TO = "\N{EN DASH}"
 
@@ -29,16 +30,15 @@ def follow(row: Any, path: str) -> Any:
 def format_moment(moment: datetime, zone: tzinfo) -> SafeString:
     """Day, time and zone: `Tue 24 Nov 2026, 18:00:05 CET`."""
     local = moment.astimezone(zone)
-    return _time(moment, f"{_day(local)}, {local:%H:%M:%S %Z}")
+    return _time(local, f"{local:%H:%M:%S %Z}")
 
 
 def format_slot(start: datetime, end: datetime, zone: tzinfo) -> SafeString:
-    """From when to when: the second day and zone are named only if they differ."""
+    """From when to when; another weekday and another offset are said."""
     first, last = start.astimezone(zone), end.astimezone(zone)
-    words = f"{_day(first)}, {first:%H:%M}{TO}{last:%H:%M %Z}"
-    if (first.date(), first.utcoffset()) != (last.date(), last.utcoffset()):
-        words = f"{_day(first)}, {first:%H:%M %Z} {TO} {_day(last)}, {last:%H:%M %Z}"
-    return _time(start, words)
+    shift = "" if first.utcoffset() == last.utcoffset() else f" {first:%Z}"
+    weekday = "" if first.date() == last.date() else f"{last:%a} "
+    return _time(first, f"{first:%H:%M}{shift}{TO}{weekday}{last:%H:%M %Z}")
 
 
 def format_state(state: str) -> SafeString:
@@ -47,21 +47,31 @@ def format_state(state: str) -> SafeString:
     return format_html('<span class="badge badge-{}">{}</span>', state.lower(), words)
 
 
-def _day(local: datetime) -> str:
-    return f"{local:%a} {local.day} {local:%b %Y}"
+def format_link(page: str, row: Any, words: Any = None) -> SafeString:
+    """A link to the page of a row, such as `bookings_booking`."""
+    url = reverse(f"admin:{page}_change", args=[row.pk])
+    return format_html('<a href="{}">{}</a>', url, words or row)
 
 
-def _time(moment: datetime, words: str) -> SafeString:
-    return format_html('<time datetime="{}">{}</time>', moment.isoformat(), words)
+def _time(local: datetime, hours: str) -> SafeString:
+    # In two parts, between which a narrow column may break the line.
+    return format_html(
+        '<time datetime="{}"><span>{},</span> <span>{}</span></time>',
+        local.isoformat(),
+        f"{local:%a} {local.day} {local:%b %Y}",
+        hours,
+    )
 
 
 def venue_time(field: str, label: str = "") -> Column:
     """A moment in the zone of the row's venue, or in UTC where there is no venue."""
 
     @admin.display(ordering=field, description=label or field.replace("_", " "))
-    def column(page: Any, row: Any) -> SafeString | None:
+    def column(page: Any, row: Any) -> Any:
         moment = getattr(row, field)
-        return format_moment(moment, page.zone_of(row)) if moment else None
+        if moment is None:
+            return page.get_empty_value_display()
+        return format_moment(moment, page.zone_of(row))
 
     return column
 

@@ -1,7 +1,8 @@
 """Errors that are expected: each has a code, an HTTP status and words for the client.
 
 The codes are the contract of docs/reference/errors.md. Concrete errors of an app
-inherit one of these kinds and live in its `errors.py`.
+inherit one of these kinds and live in its `errors.py`. A kind without a code is never
+raised itself.
 """
 
 from typing import Any, ClassVar
@@ -14,9 +15,9 @@ class DomainError(Exception):
     `extra` becomes further members of the problem document.
     """
 
-    code: ClassVar[str] = "invalid_state"
-    status: ClassVar[int] = 409
-    title: ClassVar[str] = "The request conflicts with the present state"
+    code: ClassVar[str]
+    status: ClassVar[int]
+    title: ClassVar[str]
     retryable: ClassVar[bool] = False
     retry_after: ClassVar[int | None] = None
 
@@ -39,7 +40,7 @@ class ValidationFailed(DomainError):
 
 
 class Unauthenticated(DomainError):
-    code, status, title = "token_invalid", 401, "Sign in first"
+    status = 401
 
 
 class Forbidden(DomainError):
@@ -53,17 +54,21 @@ class NotFound(DomainError):
 class Conflict(DomainError):
     """The request is right and the present state does not allow it."""
 
+    status = 409
+
 
 class InvalidState(Conflict):
     """The object is in a state in which this cannot be done."""
 
+    code, title = "invalid_state", "The request conflicts with the present state"
+
 
 class Gone(DomainError):
-    code, status, title = "gone", 410, "It was here and is no more"
+    status = 410
 
 
 class Unprocessable(DomainError):
-    code, status, title = "validation_error", 422, "The value cannot be used"
+    status = 422
 
 
 class TooMany(DomainError):

@@ -3,10 +3,11 @@
 from collections.abc import Callable
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponsePermanentRedirect
+from django.middleware.common import CommonMiddleware
 
 from slotbase.lib import request_id as ids
-from slotbase.lib.api.problems import problem_json
+from slotbase.lib.api.problems import INVALID, TOO_LARGE, problem_json
 
 Handler = Callable[[HttpRequest], HttpResponse]
 
@@ -45,16 +46,22 @@ def body_limit(get_response: Handler) -> Handler:
 
     def handle(request: HttpRequest) -> HttpResponse:
         length = request.META.get("CONTENT_LENGTH") or "0"
-        if not length.isdigit() or int(length) > settings.MAX_BODY_BYTES:
+        if not (length.isascii() and length.isdecimal()):
+            return problem_json(INVALID, "Content-Length is not a number.")
+        if int(length) > settings.MAX_BODY_BYTES:
             return problem_json(
-                status=413,
-                code="payload_too_large",
-                title="The body is too large",
-                detail=f"Send at most {settings.MAX_BODY_BYTES} bytes.",
+                TOO_LARGE, f"Send at most {settings.MAX_BODY_BYTES} bytes."
             )
         return get_response(request)
 
     return handle
+
+
+class AppendSlash(CommonMiddleware):
+    """Sends `/holds` to `/holds/` with the same method; 301 lets a POST become a GET."""
+
+    class response_redirect_class(HttpResponsePermanentRedirect):  # noqa: N801 - Django's name
+        status_code = 308
 
 
 def content_security_policy(get_response: Handler) -> Handler:

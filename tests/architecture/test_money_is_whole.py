@@ -14,7 +14,7 @@ MONEY_ROOMS = (
 
 
 def floats(source: Source) -> Iterator[str]:
-    for node in source.nodes(ast.Constant, ast.Name, ast.Attribute, ast.operator):
+    for node in source.nodes(ast.Constant, ast.Name, ast.Attribute):
         if isinstance(node, ast.Constant) and isinstance(node.value, float):
             yield source.at(node, repr(node.value))
         if isinstance(node, ast.Name) and node.id in {"float", "round"}:

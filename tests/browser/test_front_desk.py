@@ -30,9 +30,8 @@ def test_the_front_desk_logs_in_and_finds_the_booking_of_the_demo(
     page.get_by_label("Username").fill("front_desk")
     page.get_by_label("Password").fill("slotbase-demo")
     page.get_by_role("button", name="Log in").click()
-    page.get_by_role("link", name="Bookings", exact=True).first.click()
-    page.locator("#searchbar").fill(found.group(1))
-    page.locator("#searchbar").press("Enter")
+    page.get_by_label("Find a booking").fill(found.group(1))
+    page.get_by_role("button", name="Find", exact=True).click()
     page.get_by_role("link", name=found.group(1)).click()
 
     expect(page.locator("body")).to_contain_text(found.group(1))

@@ -4,10 +4,12 @@ import pytest
 
 from slotbase.devstack import environment
 from slotbase.devstack.errors import StackError
+from slotbase.devstack.postgres import Postgres
 from slotbase.devstack.run_env import read_run_env, write_run_env
 from slotbase.devstack.stack import ProductStack
 from slotbase.devstack.state import State
 from slotbase.devstack.summary import summary
+from slotbase.devstack.valkey import Valkey
 
 GIVEN = {
     "DATABASE_URL": "postgresql://app@db.example/slotbase",
@@ -37,12 +39,13 @@ def test_given_servers_are_used_and_none_are_started(state):
     assert env["CACHE_URL"] == "rediss://redis.example:6380/1?timeout=1"
 
 
-def test_without_them_our_own_are_started_first(state):
+def test_without_them_our_own_are_started_first(state, monkeypatch):
+    monkeypatch.setattr(Postgres, "prepare", lambda _: None)
+    monkeypatch.setattr(Valkey, "prepare", lambda _: None)
+
     stack = ProductStack(state, {"PORT": "0"})
     assert [each.name for each in stack.programs][:2] == ["postgres", "valkey"]
     assert program(stack, "migrate").after == ("postgres", "valkey")
-    for server in stack._servers:
-        server.discard()
 
 
 def test_only_the_migrations_know_the_owner_of_the_tables(state):

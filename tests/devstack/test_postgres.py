@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 import sys
 
 import psycopg
@@ -11,9 +10,8 @@ import pytest
 from slotbase.devstack.clock import move_clock
 from slotbase.devstack.errors import StackError
 from slotbase.devstack.postgres import Postgres
-from slotbase.devstack.processes import is_zombie
 from slotbase.devstack.supervisor import running
-from tests.devstack.tiny import tick_until, wait_until
+from tests.devstack.tiny import tick_until
 
 NOW = "CREATE OR REPLACE FUNCTION slotbase_now() RETURNS timestamptz LANGUAGE sql AS "
 
@@ -182,16 +180,21 @@ def test_a_new_clone_in_an_old_place_does_not_inherit_the_data(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_a_server_that_died_unnoticed_does_not_block_the_next_one(tmp_path):
+@pytest.mark.parametrize("pid", ["", os.getpid()], ids=["half", "another"])
+def test_the_lock_file_of_a_dead_server_is_no_obstacle(tmp_path, pid):
     postgres = Postgres(tmp_path, durable=False)
     postgres.prepare()
     lock = postgres.data / "postmaster.pid"
-    with subprocess.Popen(["true"]) as zombie:
-        wait_until(lambda: is_zombie(zombie.pid))
-        lock.write_text(f"{zombie.pid}\n{postgres.data}\n")
-        postgres.prepare()
+    lock.write_text(f"{pid}\n")
+    postgres.prepare()
     assert not lock.exists()
     postgres.discard()
+
+
+def test_the_lock_file_of_a_living_server_stays(folder, supervisor):
+    again = Postgres(folder, durable=False)
+    again.prepare()
+    assert (again.data / "postmaster.pid").exists()
 
 
 def test_data_of_another_version_are_not_touched(tmp_path):

@@ -99,12 +99,12 @@ def test_run_when_it_runs_says_so(tiny):
 
 def test_up_tells_which_part_failed_and_why_and_leaves_nothing(tiny):
     broken = "import sys; sys.exit('the disk is full')"
-    tiny.programs(first=OBEDIENT, second=broken)
+    tiny.programs(first=OBEDIENT, job=broken)
 
     code, output = tiny.do("up")
 
     assert code == 1
-    assert "second failed.\n" in output
+    assert "job failed.\n" in output
     assert "the disk is full" in output
     assert tiny.stopped() == ["first"]
     assert not is_supervised(tiny.state)

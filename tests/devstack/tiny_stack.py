@@ -23,9 +23,13 @@ class TinyStack:
     def __init__(self, _state):
         codes = json.loads((FOLDER / "programs.json").read_text())
         self.programs = [
-            python(name, code, name, FOLDER / "stopped", stop_seconds=0.5)
+            self._program(name, code, once=name == "job")
             for name, code in codes.items()
         ]
+
+    def _program(self, name, code, *, once):
+        stopped = FOLDER / "stopped"
+        return python(name, code, name, stopped, once=once, stop_seconds=0.5)
 
     def run_env(self, children):
         pids = {f"{name.upper()}_PID": str(it.pid) for name, it in children.items()}

@@ -1,7 +1,7 @@
 """Errors as problem documents (RFC 9457): one shape for every route and failure."""
 
 import json
-from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -20,46 +20,61 @@ DOCS = "/api/docs/errors/"
 
 log = structlog.get_logger(__name__)
 
-# What DRF itself raises, and our code and words for it.
-_FRAMEWORK_ERRORS: list[tuple[type[exceptions.APIException], str, str]] = [
-    (exceptions.ParseError, "validation_error", "The body is not valid JSON"),
-    (exceptions.NotAuthenticated, "token_missing", "Sign in first"),
-    (exceptions.AuthenticationFailed, "token_invalid", "The token is not valid"),
-    (exceptions.PermissionDenied, "permission_denied", "This is not allowed to you"),
-    (exceptions.NotFound, "not_found", "There is nothing here for you"),
-    (exceptions.MethodNotAllowed, "method_not_allowed", "Not a method of this address"),
-    (exceptions.NotAcceptable, "not_acceptable", "Only JSON is spoken here"),
-    (exceptions.UnsupportedMediaType, "unsupported_media_type", "Send JSON"),
-    (exceptions.Throttled, "rate_limited", "Too many requests"),
-]
+
+@dataclass(frozen=True)
+class Kind:
+    """What a code means: one status and one title, whoever reports it."""
+
+    status: int
+    code: str
+    title: str
+    retryable: bool = False
 
 
-def problem_body(
-    *, status: int, code: str, title: str, detail: str = "", **more: Any
-) -> dict[str, Any]:
-    """The members of a problem document; `more` are its extensions."""
+INVALID = Kind(400, "validation_error", "The request is not valid")
+NOT_FOUND = Kind(404, "not_found", "There is nothing here for you")
+TOO_LARGE = Kind(413, "payload_too_large", "The body is too large")
+NOT_JSON = Kind(415, "unsupported_media_type", "Send JSON in UTF-8")
+BROKEN = Kind(500, "internal_error", "Something is broken on our side")
+
+# What DRF itself raises.
+FRAMEWORK_KINDS: dict[type[exceptions.APIException], Kind] = {
+    exceptions.ValidationError: INVALID,
+    exceptions.ParseError: INVALID,
+    exceptions.NotAuthenticated: Kind(401, "token_missing", "Sign in first"),
+    exceptions.PermissionDenied: Kind(
+        403, "permission_denied", "This is not allowed to you"
+    ),
+    exceptions.NotFound: NOT_FOUND,
+    exceptions.MethodNotAllowed: Kind(
+        405, "method_not_allowed", "Not a method of this address"
+    ),
+    exceptions.NotAcceptable: Kind(406, "not_acceptable", "Only JSON is spoken here"),
+    exceptions.UnsupportedMediaType: NOT_JSON,
+    exceptions.Throttled: Kind(429, "rate_limited", "Too many requests", True),
+}
+
+
+def problem_body(kind: Kind, detail: str = "", **extra: Any) -> dict[str, Any]:
+    """The members of a problem document; `extra` are its extensions."""
     return {
-        "type": f"{DOCS}#{code}",
-        "title": title,
-        "status": status,
-        "detail": detail or title + ".",
-        "code": code,
-        "retryable": more.pop("retryable", status in {429, 503}),
+        "type": f"{DOCS}#{kind.code}",
+        "title": kind.title,
+        "status": kind.status,
+        "detail": detail or kind.title + ".",
+        "code": kind.code,
+        "retryable": kind.retryable,
         "request_id": request_id.current(),
-        **more,
+        **extra,
     }
 
 
-def problem_json(
-    *, headers: Mapping[str, str] | None = None, **body: Any
-) -> HttpResponse:
+def problem_json(kind: Kind, detail: str = "") -> HttpResponse:
     """A problem document for code outside DRF (middleware, handlers)."""
-    document = problem_body(**body)
     return HttpResponse(
-        json.dumps(document),
-        status=document["status"],
+        json.dumps(problem_body(kind, detail)),
+        status=kind.status,
         content_type=CONTENT_TYPE,
-        headers=dict(headers or {}),
     )
 
 
@@ -86,44 +101,31 @@ def _sqlstate(error: BaseException) -> str | None:
     return getattr(error.__cause__, "sqlstate", None)
 
 
+def kind_of(error: DomainError | type[DomainError]) -> Kind:
+    """The kind of problem that a domain error is."""
+    return Kind(error.status, error.code, error.title, error.retryable)
+
+
 def _domain_problem(error: DomainError) -> Response:
-    body = problem_body(
-        status=error.status,
-        code=error.code,
-        title=error.title,
-        detail=error.detail,
-        retryable=error.retryable,
-        **error.extra,
-    )
     headers = {}
     if error.retry_after is not None:
         headers["Retry-After"] = str(error.retry_after)
     if error.status == 401:
         headers["WWW-Authenticate"] = 'Bearer error="invalid_token"'
-    return _respond(body, headers)
+    return _respond(problem_body(kind_of(error), error.detail, **error.extra), headers)
 
 
 def _framework_problem(
     error: exceptions.APIException, context: dict[str, Any]
-) -> Response:
+) -> Response | None:
+    kind = FRAMEWORK_KINDS.get(type(error))
+    if kind is None:
+        return None
+    detail, extra = str(error.detail), {}
     if isinstance(error, exceptions.ValidationError):
-        code, title = "validation_error", "The request is not valid"
-        more: dict[str, Any] = {"errors": _field_errors(error.detail)}
-        detail = "See errors for each field."
-    else:
-        code, title = _code_and_title(error)
-        more, detail = {}, str(error.detail)
-    body = problem_body(
-        status=error.status_code, code=code, title=title, detail=detail, **more
-    )
-    return _respond(body, _framework_headers(error, context))
-
-
-def _code_and_title(error: exceptions.APIException) -> tuple[str, str]:
-    for kind, code, title in _FRAMEWORK_ERRORS:
-        if isinstance(error, kind):
-            return code, title
-    return "error", str(error.default_detail)
+        detail, extra = "See errors for each field.", {"errors": error.detail}
+    headers = _framework_headers(error, context)
+    return _respond(problem_body(kind, detail, **extra), headers)
 
 
 def _framework_headers(
@@ -139,12 +141,6 @@ def _framework_headers(
     return headers
 
 
-def _field_errors(detail: Any) -> dict[str, Any]:
-    if isinstance(detail, dict):
-        return detail
-    return {"non_field_errors": detail}
-
-
 def _respond(body: dict[str, Any], headers: dict[str, str]) -> Response:
     return Response(
         body, status=body["status"], headers=headers, content_type=CONTENT_TYPE
@@ -153,23 +149,14 @@ def _respond(body: dict[str, Any], headers: dict[str, str]) -> Response:
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:  # noqa: ARG001 - Django's signature
     """`handler404`: an address that no route has."""
-    return problem_json(
-        status=404, code="not_found", title="There is nothing here for you"
-    )
+    return problem_json(NOT_FOUND)
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:  # noqa: ARG001 - Django's signature
     """`handler400`: a request that Django itself refuses, such as a wrong Host."""
-    return problem_json(
-        status=400, code="validation_error", title="The request is not valid"
-    )
+    return problem_json(INVALID)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:  # noqa: ARG001 - Django's signature
     """`handler500`: a bug. The request id is what a client can tell the operator."""
-    return problem_json(
-        status=500,
-        code="internal_error",
-        title="Something is broken on our side",
-        detail="Nothing you did. Please tell us the request_id.",
-    )
+    return problem_json(BROKEN, "Nothing you did. Please tell us the request_id.")

@@ -60,10 +60,10 @@ def count_request(name: str, window: int) -> int:
 
 
 def _increment_in_redis(key: str) -> int:
-    pipeline = get_redis_connection("default").pipeline(transaction=False)
-    pipeline.incr(key)
-    pipeline.expire(key, 2 * WINDOW_SECONDS)
-    count: int = pipeline.execute()[0]
+    redis = get_redis_connection("default")
+    count: int = redis.incr(key)
+    if count == 1:
+        redis.expire(key, 2 * WINDOW_SECONDS)
     return count
 
 

@@ -1,0 +1,152 @@
+"""A sweep finds what is due by its index, however many rows are not due.
+
+Each runs among 100,000 rows that are not due and three that are, and PostgreSQL tells
+how it would find them. The index must serve the comparison with the clock: one that
+only gives the order would be read to its end (ADR 0005).
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
+
+from bookings.locks import claim_due_holds, claim_ended_bookings
+from bookings.services.holds import purge_old_holds
+from recovery.idempotency import purge_old_records
+from tests.factories import make_customer, make_resource
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+NOT_DUE, DUE, LIMIT = 100_000, 3, 1000
+
+MOMENTS = f"""
+FROM (SELECT slotbase_now() - {{age}} + n * interval '1 minute' AS at
+      FROM generate_series(1 - {DUE}, {NOT_DUE}) n) moments
+"""
+HOLDS = f"""
+INSERT INTO bookings_bookinghold (id, resource_id, customer_id, start_time, end_time,
+    buffer_before_minutes, buffer_after_minutes, units, status, source, price_minor,
+    currency, expires_at, released_at)
+SELECT gen_random_uuid(), %(resource)s, %(customer)s, at - interval '1 hour', at, 0, 0,
+    '{{{{1}}}}', '{{status}}', 'CUSTOMER', 0, 'EUR', at, {{released_at}} {MOMENTS}
+"""
+BOOKINGS = """
+INSERT INTO bookings_booking (id, reference, hold_id, resource_id, customer_id,
+    start_time, end_time, units, status, price_minor, currency, cancel_reason, version)
+SELECT id, row_number() OVER (), id, resource_id, customer_id, start_time, end_time,
+    units, 'CONFIRMED', 0, 'EUR', '', 1
+FROM bookings_bookinghold
+"""
+RECORDS = f"""
+INSERT INTO recovery_idempotencyrecord (principal, key, route, body_hash, status,
+    object_id, created_at)
+SELECT 'p', at::text, '', '', 201, gen_random_uuid(), at {MOMENTS}
+"""
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What runs, the rows among which it runs, and the index that must serve it."""
+
+    run: Callable[[], Any]
+    rows: tuple[str, ...]
+    index: str
+    column: str
+
+
+EXPIRY = Sweep(
+    lambda: claim_due_holds(LIMIT),
+    (HOLDS.format(status="ACTIVE", released_at="NULL", age="interval '0'"),),
+    *("bookings_hold_due", "expires_at"),
+)
+ENDING = Sweep(
+    lambda: claim_ended_bookings(LIMIT),
+    (
+        HOLDS.format(status="CONFIRMED", released_at="NULL", age="interval '0'"),
+        BOOKINGS,
+    ),
+    *("bookings_booking_ending", "end_time"),
+)
+# Without their own transactions: they run inside the one that is rolled back.
+HOLD_PURGE = Sweep(
+    lambda: [None] * purge_old_holds.__wrapped__(limit=LIMIT),
+    (HOLDS.format(status="RELEASED", released_at="at", age="interval '90 days'"),),
+    *("bookings_hold_to_purge", "released_at"),
+)
+KEY_PURGE = Sweep(
+    lambda: [None] * purge_old_records(limit=LIMIT),
+    (RECORDS.format(age="interval '24 hours'"),),
+    *("recovery_idempotencyrecord_created_at", "created_at"),
+)
+
+
+@contextmanager
+def rows_of(sweep: Sweep) -> Iterator[None]:
+    """The rows of a sweep, known to the planner and gone after the block."""
+    owners = {"resource": make_resource().pk, "customer": make_customer().pk}
+    with transaction.atomic(), connection.cursor() as cursor:
+        # Without triggers, which would look up the owner of every row.
+        cursor.execute("SET LOCAL session_replication_role = replica")
+        for statement in sweep.rows:
+            cursor.execute(statement, owners)
+        cursor.execute("SET LOCAL session_replication_role = origin")
+        cursor.execute("ANALYZE")
+        yield
+        transaction.set_rollback(True)
+
+
+def plans_of(run: Callable[[], Any]) -> list[dict[str, Any]]:
+    """Every node of the plans of the statements that it runs."""
+    with CaptureQueriesContext(connection) as seen:
+        assert len(run()) == DUE
+    return [node for each in seen.captured_queries for node in plan_of(each["sql"])]
+
+
+def plan_of(statement: str) -> Iterator[dict[str, Any]]:
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN (FORMAT JSON) {statement}")
+        (found,) = cursor.fetchone()
+    plans = json.loads(found) if isinstance(found, str) else found
+    nodes = [plans[0]["Plan"]]
+    while nodes:
+        yield (node := nodes.pop())
+        nodes += node.get("Plans", [])
+
+
+def is_served(sweep: Sweep, nodes: list[dict[str, Any]]) -> bool:
+    """Whether the index answers the comparison, and not only gives the order."""
+    return any(
+        node.get("Index Name", "").startswith(sweep.index)
+        and f"{sweep.column} <= " in node.get("Index Cond", "")
+        for node in nodes
+    )
+
+
+@pytest.mark.parametrize(
+    "sweep",
+    [EXPIRY, ENDING, HOLD_PURGE, KEY_PURGE],
+    ids=["expiry", "ending", "hold purge", "key purge"],
+)
+def test_a_sweep_is_served_by_its_index(sweep: Sweep) -> None:
+    with rows_of(sweep):
+        assert is_served(sweep, plans_of(sweep.run))
+
+
+def test_a_missing_index_and_a_bare_clock_would_be_seen() -> None:
+    by_clock = (
+        "SELECT id FROM bookings_bookinghold WHERE status = 'ACTIVE'"
+        " AND expires_at <= {} ORDER BY expires_at LIMIT 1000"
+    )
+    with rows_of(EXPIRY), connection.cursor() as cursor:
+        assert is_served(EXPIRY, [*plan_of(by_clock.format("(SELECT slotbase_now())"))])
+        # A volatile function is asked for each row: the index gives the order alone.
+        bare = [*plan_of(by_clock.format("slotbase_now()"))]
+        assert EXPIRY.index in {node.get("Index Name") for node in bare}
+        assert not is_served(EXPIRY, bare)
+        cursor.execute(f"DROP INDEX {EXPIRY.index}")
+        assert not is_served(EXPIRY, plans_of(EXPIRY.run))
