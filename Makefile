@@ -6,7 +6,7 @@ PY := .venv/bin/python
 UV := .venv/bin/uv
 
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap run up down demo test check lint types contracts migrations \
+.PHONY: help bootstrap run up down demo test coverage check lint types contracts migrations \
         deploy size bench lock clean
 
 help: ## list the targets
@@ -30,7 +30,10 @@ demo: bootstrap ## walk through what the product does
 test: bootstrap ## run the tests (ARGS="-k hold" for some of them)
 	@$(PY) -m slotbase.devstack.browser && $(PY) -m pytest $(ARGS)
 
-check: lint types contracts migrations deploy size test ## everything a change must pass
+coverage: bootstrap ## run the tests and measure what they reach
+	@$(PY) -m slotbase.devstack.browser && $(PY) -m pytest --cov $(ARGS)
+
+check: lint types contracts migrations deploy size coverage ## all a change must pass
 
 lint: bootstrap ## rules and layout of the code
 	@$(PY) -m ruff check .

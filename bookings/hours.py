@@ -48,7 +48,7 @@ class SpecialDay:
     of_resource: bool
 
 
-def to_instant(local: datetime, zone: ZoneInfo) -> datetime:
+def to_instant(local: datetime, zone: ZoneInfo, *, field: str) -> datetime:
     """The instant of a time: with an offset as it is, without one as local time.
 
     Raises:
@@ -61,9 +61,12 @@ def to_instant(local: datetime, zone: ZoneInfo) -> datetime:
     if readings[0].utcoffset() == readings[1].utcoffset():
         return readings[0].astimezone(UTC)
     if readings[0].astimezone(UTC).astimezone(zone).replace(tzinfo=None) != local:
-        raise NonexistentTime(f"{local.isoformat()} does not exist in {zone.key}.")
+        problem = f"{local.isoformat()} does not exist in {zone.key}."
+        raise NonexistentTime(problem, errors={field: [problem]})
+    problem = f"{local.isoformat()} happens twice in {zone.key}. Send its offset too."
     raise AmbiguousTime(
-        f"{local.isoformat()} happens twice in {zone.key}. Send one with its offset.",
+        problem,
+        errors={field: [problem]},
         readings=[reading.isoformat() for reading in readings],
     )
 

@@ -110,6 +110,11 @@ def names_of_actors(entries: Iterable[AuditEntry]) -> dict[str, str]:
     return {str(person.pk): str(person) for person in people}
 
 
+def subjects_with_a_page() -> list[str]:
+    """The types of subject that can be looked at."""
+    return sorted(_pages)
+
+
 def find_page(entry: AuditEntry) -> str | None:
     """Where the subject of an entry can be looked at, if it has a page."""
     page = _pages.get(entry.subject_type)

@@ -1,6 +1,6 @@
 """Whether this process can serve: the database answers and its schema is the code's."""
 
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, connection, transaction
 from django.db.migrations.executor import MigrationExecutor
 
 _is_migrated = False
@@ -9,10 +9,9 @@ _is_migrated = False
 def find_unready_part() -> str | None:
     """The part that keeps this process from serving, None if it can."""
     try:
-        with connection.cursor() as cursor:
-            cursor.execute("SET statement_timeout = '1s'")
+        with transaction.atomic(durable=True), connection.cursor() as cursor:
+            cursor.execute("SET LOCAL statement_timeout = '1s'")
             cursor.execute("SELECT 1")
-            cursor.execute("RESET statement_timeout")
         return None if _has_schema() else "migrations"
     except DatabaseError:
         return "database"

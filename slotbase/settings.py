@@ -18,7 +18,7 @@ DEBUG = env.bool("DEBUG", default=False)
 # A demonstration on this computer: demo data, the sandbox instead of real providers and
 # plain HTTP. Refused unless every allowed host is a loopback name.
 DEMO = env.bool("DEMO", default=False)
-SECRET_KEY = env.str("SECRET_KEY", default="")
+SECRET_KEY = env.str("SECRET_KEY", default="refused-unless-debug")
 SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[])
 HTTPS_ONLY = env.bool("HTTPS_ONLY", default=not DEMO)
@@ -240,18 +240,24 @@ REST_FRAMEWORK = {
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "SlotBase",
-    "DESCRIPTION": "Hold a slot, confirm it, cancel it. "
-    "Errors are problem+json (RFC 9457).",
+    "DESCRIPTION": "Hold a slot, confirm it, cancel it. Sign in with the session token "
+    "that Clerk gave to the customer's app. Times are RFC 3339, in answers UTC; money "
+    "is in minor units. What goes wrong is told as problem+json (RFC 9457): "
+    "[all codes](/api/docs/errors/).",
     "VERSION": "1",
     "OAS_VERSION": "3.1.0",
-    "SERVE_INCLUDE_SCHEMA": False,
-    "SERVE_PUBLIC": True,
-    "SERVE_AUTHENTICATION": [],
-    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
-    "SWAGGER_UI_DIST": "SIDECAR",
-    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-    "COMPONENT_SPLIT_REQUEST": True,
     "SCHEMA_PATH_PREFIX": "/api/v1",
+    "TAGS": [
+        {"name": "venues", "description": "Where."},
+        {"name": "resources", "description": "What can be booked, and when it is free."},
+        {"name": "holds", "description": "Keep a slot for some minutes; confirm it."},
+        {"name": "bookings", "description": "What the customer has."},
+    ],
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+    "ENUM_NAME_OVERRIDES": {
+        name: f"bookings.states.{name}.choices"
+        for name in ("HoldStatus", "BookingStatus", "PaymentMode", "ResourceKind")
+    },
 }
 
 LOGGING_CONFIG = "slotbase.lib.logs.configure"

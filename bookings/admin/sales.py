@@ -1,23 +1,30 @@
 """Back office: holds and bookings. Only services make, change or end them."""
 
-from typing import Any
+from collections import defaultdict
+from datetime import datetime, time, timedelta
+from functools import partial
+from typing import Any, ClassVar
+from zoneinfo import ZoneInfo
 
 from django.contrib import admin
-from django.db.models import F, Func, Q, QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
-from bookings.models import Booking, BookingHold, SlotClaim
+from bookings.models import Booking, BookingHold, Resource, SlotClaim
 from bookings.queries import list_history
 from bookings.states import HoldStatus
 from recovery.backoffice import HISTORY, AuditedAdmin
 from recovery.models import AuditEntry
+from slotbase.accounts.models import User
 from slotbase.lib.backoffice import (
+    MIN_SEARCH_LENGTH,
     BackOfficeInline,
+    CappedPaginator,
     ConditionFilter,
     OwnRowsFilter,
 )
-from slotbase.lib.clock import Now
+from slotbase.lib.clock import Now, read_clock
 from slotbase.lib.columns import (
     badge,
     format_link,
@@ -29,16 +36,19 @@ from slotbase.lib.columns import (
 )
 
 
-class VenueMidnight(Func):
-    """When today, or a day after it, begins at the venue of each row."""
-
-    template = (
-        "((date_trunc('day', (SELECT slotbase_now()) AT TIME ZONE %(expressions)s)"
-        " + interval '%(days)s days') AT TIME ZONE %(expressions)s)"
-    )
-
-    def __init__(self, days: int = 0) -> None:
-        super().__init__(F("resource__venue__time_zone"), days=days)
+def from_today(days: int) -> Q:
+    """Starts today or within so many days, by the calendar of each booking's venue."""
+    now, resources = read_clock(), defaultdict(list)
+    for zone, pk in Resource.objects.values_list("venue__time_zone", "pk"):
+        resources[zone].append(pk)
+    # Constants, not expressions: the index of resource and start serves only these.
+    condition = Q(pk__in=[])
+    for zone, pks in resources.items():
+        today = now.astimezone(ZoneInfo(zone)).date()
+        first = datetime.combine(today, time(), ZoneInfo(zone))
+        end = datetime.combine(today + timedelta(days), time(), ZoneInfo(zone))
+        condition |= Q(resource__in=pks, start_time__gte=first, start_time__lt=end)
+    return condition
 
 
 class DayFilter(ConditionFilter):
@@ -46,14 +56,8 @@ class DayFilter(ConditionFilter):
 
     title, parameter_name = "day", "day"
     conditions = {
-        "today": (
-            "Today",
-            Q(start_time__gte=VenueMidnight(), start_time__lt=VenueMidnight(days=1)),
-        ),
-        "week": (
-            "Next 7 days",
-            Q(start_time__gte=VenueMidnight(), start_time__lt=VenueMidnight(days=7)),
-        ),
+        "today": ("Today", partial(from_today, 1)),
+        "week": ("Next 7 days", partial(from_today, 7)),
         "past": ("Past", Q(end_time__lt=Now())),
     }
 
@@ -78,11 +82,32 @@ class ExpiryFilter(ConditionFilter):
 class SaleAdmin(AuditedAdmin[Any]):
     """What a hold and a booking have in common."""
 
+    #: The column of a booking that has the id of the row.
+    key_in_booking: ClassVar[str]
+
     venue_path = "resource__venue"
     private_fields = ("customer__phone", "customer__email")
     list_select_related = ("resource__venue", "customer")
+    # Says that there is a search; `get_search_results` is what it does.
+    search_fields = ("customer__name",)
+    search_help_text = "Reference, name, phone or e-mail"
     when, price, state = venue_slot(), money(), badge("status")
     created = venue_time("created_at", "made")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """By the beginning of a reference, and by what finds the customer."""
+        if len(search_term.strip()) < MIN_SEARCH_LENGTH:
+            return super().get_search_results(request, queryset, search_term)
+        people = self.admin_site.get_model_admin(User)
+        found, _ = people.get_search_results(request, User.objects.all(), search_term)
+        sold = Booking.objects.filter(reference__startswith=as_reference(search_term))
+        # Ids first: a condition over several tables would read all of them.
+        customers = found.values_list("pk", flat=True)[: CappedPaginator.limit]
+        keys = sold.values_list(self.key_in_booking, flat=True)[: CappedPaginator.limit]
+        is_meant = Q(pk__in=list(keys)) | Q(customer__in=list(customers))
+        return queryset.filter(is_meant), False
 
     @admin.display(description="venue", ordering="resource__venue__name")
     def venue(self, row: Any) -> str:
@@ -94,7 +119,7 @@ class SaleAdmin(AuditedAdmin[Any]):
 class BookingAdmin(SaleAdmin):
     """Slots that were sold."""
 
-    audit_subject = "booking"
+    audit_subject, key_in_booking = "booking", "pk"
     list_display = (
         *("reference", "when", "resource", "venue"),
         *("customer", "state", "price"),
@@ -103,8 +128,6 @@ class BookingAdmin(SaleAdmin):
         *(DayFilter, "status"),
         *(("resource__venue", OwnRowsFilter), "resource__kind"),
     )
-    search_fields = ("reference", "customer__name", *SaleAdmin.private_fields)
-    search_help_text = "Reference, name, phone or e-mail; at least 3 characters."
     fieldsets = (
         ("Slot", {"fields": ("state", "when", "resource", "units", "price")}),
         ("Customer", {"fields": ("customer", *SaleAdmin.private_fields)}),
@@ -128,6 +151,12 @@ class BookingAdmin(SaleAdmin):
     def history_of(self, row: Booking) -> QuerySet[AuditEntry]:
         """Its story begins with its hold."""
         return list_history(row)
+
+
+def as_reference(typed: str) -> str:
+    """A reference as we write it: in capitals, with a hyphen in the middle."""
+    letters = typed.strip().upper().replace("-", "")
+    return f"{letters[:5]}-{letters[5:]}" if len(letters) > 5 else letters
 
 
 class SlotClaimInline(BackOfficeInline[SlotClaim, BookingHold]):
@@ -158,7 +187,7 @@ class SlotClaimInline(BackOfficeInline[SlotClaim, BookingHold]):
 class HoldAdmin(SaleAdmin):
     """Slots that are or were kept for somebody."""
 
-    audit_subject = "hold"
+    audit_subject, key_in_booking = "hold", "hold"
     list_display = (
         *("when", "resource", "venue", "customer"),
         *("state", "source", "expires"),
@@ -167,11 +196,6 @@ class HoldAdmin(SaleAdmin):
         *(ExpiryFilter, "status", "source"),
         ("resource__venue", OwnRowsFilter),
     )
-    search_fields = (
-        *("booking__reference", "customer__name"),
-        *SaleAdmin.private_fields,
-    )
-    search_help_text = "Booking reference, name, phone or e-mail."
     fieldsets = (
         ("Slot", {"fields": ("state", "when", "resource", "units", "price")}),
         ("Customer", {"fields": ("customer", *SaleAdmin.private_fields)}),

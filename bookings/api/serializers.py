@@ -115,10 +115,15 @@ class CancelInput(StrictSerializer):
 
 
 class AvailabilityInput(StrictSerializer):
-    """Which slots to list: `duration` in minutes, the shortest if it is not given."""
+    """Which slots to list."""
 
     to = MomentField()
-    duration = DigitsField(min_value=1, max_value=60 * 24 * 31, required=False)
+    duration = DigitsField(
+        min_value=1,
+        max_value=60 * 24 * 31,
+        required=False,
+        help_text="In minutes; the shortest that can be booked if it is not given.",
+    )
     units = DigitsField(min_value=1, max_value=1000, default=1)
 
     def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:

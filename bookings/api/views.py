@@ -13,6 +13,7 @@ from rest_framework.serializers import Serializer
 from rest_framework.views import APIView
 
 from bookings import queries
+from bookings.api import schema
 from bookings.api import serializers as shapes
 from bookings.errors import SlotUnavailable
 from bookings.hours import Interval, to_instant
@@ -57,6 +58,7 @@ class ListView(APIView):
         )
 
 
+@schema.list_venues
 class VenueListView(ListView):
     """Venues (public)."""
 
@@ -71,6 +73,7 @@ class VenueListView(ListView):
         return shapes.show_venue(each)
 
 
+@schema.list_resources
 class ResourceListView(ListView):
     """Resources (public)."""
 
@@ -85,6 +88,7 @@ class ResourceListView(ListView):
         return shapes.show_resource(each, each.capacity)
 
 
+@schema.get_resource
 class ResourceView(APIView):
     """One resource (public)."""
 
@@ -96,6 +100,7 @@ class ResourceView(APIView):
         return Response(shapes.show_resource(resource, capacity))
 
 
+@schema.list_free_slots
 class AvailabilityView(APIView):
     """Free slots of a resource (public)."""
 
@@ -127,7 +132,8 @@ class AvailabilityView(APIView):
 
 
 def _window(rules: queries.Rules, wish: dict[str, datetime]) -> Interval:
-    start, end = (to_instant(wish[name], rules.zone) for name in ("from", "to"))
+    start = to_instant(wish["from"], rules.zone, field="from")
+    end = to_instant(wish["to"], rules.zone, field="to")
     if start >= end:
         raise ValidationFailed(to="Must be after from.")
     if end - start > timedelta(days=settings.MAX_AVAILABILITY_DAYS):
@@ -140,6 +146,7 @@ def _too_long() -> ValidationFailed:
     return ValidationFailed(to=f"Ask for {days} days at most.")
 
 
+@schema.create_hold
 class HoldListView(APIView):
     """Hold a slot."""
 
@@ -183,6 +190,7 @@ def _alternatives(wanted: holds.Wanted) -> list[dict[str, Any]]:
     ]
 
 
+@schema.hold
 class HoldView(APIView):
     """Look at a hold, or release it."""
 
@@ -196,6 +204,7 @@ class HoldView(APIView):
         return Response(status=204)
 
 
+@schema.confirm_hold
 class HoldConfirmView(APIView):
     """Turn a hold into a booking."""
 
@@ -219,6 +228,7 @@ def _booking_body(booking_id: UUID, customer_id: UUID) -> dict[str, Any]:
     return shapes.show_booking(booking)
 
 
+@schema.list_bookings
 class BookingListView(ListView):
     """The customer's bookings."""
 
@@ -231,6 +241,7 @@ class BookingListView(ListView):
         return shapes.show_booking(each)
 
 
+@schema.get_booking
 class BookingView(APIView):
     """One booking of the customer."""
 
@@ -239,6 +250,7 @@ class BookingView(APIView):
         return Response(_booking_body(booking_id, customer_of(request)))
 
 
+@schema.get_history
 class BookingHistoryView(APIView):
     """What happened to a booking."""
 
@@ -249,6 +261,7 @@ class BookingHistoryView(APIView):
         return Response({"results": [shapes.show_audit_entry(e) for e in entries]})
 
 
+@schema.cancel_booking
 class BookingCancelView(APIView):
     """Cancel a booking."""
 

@@ -90,8 +90,8 @@ def check_slot(rules: Rules, wanted: Wanted) -> Interval:
         NonexistentTime, AmbiguousTime: a local time that clocks skip or repeat.
     """
     slot = Interval(
-        to_instant(wanted.start_time, rules.zone),
-        to_instant(wanted.end_time, rules.zone),
+        to_instant(wanted.start_time, rules.zone, field="start_time"),
+        to_instant(wanted.end_time, rules.zone, field="end_time"),
     )
     _check_length(rules, slot)
     _check_notice(rules, slot)

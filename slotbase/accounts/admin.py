@@ -61,6 +61,10 @@ class WorkplaceInline(BackOfficeInline[VenueStaff, User]):
     verbose_name, verbose_name_plural = "venue", "works at"
     can_delete = True
 
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Whoever may give a place of work may take it away."""
+        return self.has_change_permission(request, obj)
+
 
 @admin.register(User)
 class UserAdmin(AuditedAdmin[User], stock.UserAdmin):  # type: ignore[type-arg]
@@ -100,7 +104,7 @@ class UserAdmin(AuditedAdmin[User], stock.UserAdmin):  # type: ignore[type-arg]
     list_display = ("__str__", "kind", "email", "phone", "is_active", "created")
     list_filter = (KindFilter, "is_active", "groups")
     search_fields = ("name", "username", "clerk_id__exact", *private_fields)
-    search_help_text = "Name, login, phone or e-mail; at least 3 characters."
+    search_help_text = "Name, login, phone or e-mail"
     ordering = ("-id",)
     created = venue_time("created_at", "known since")
     last_seen = venue_time("last_login", "last sign-in")

@@ -10,7 +10,7 @@ from slotbase.devstack.errors import StackError
 from slotbase.devstack.leftovers import end_leftovers
 from slotbase.devstack.run import START_SECONDS
 from slotbase.devstack.run_env import forget_run_env
-from slotbase.devstack.state import CHECKOUT, State
+from slotbase.devstack.state import State
 from slotbase.devstack.status import (
     AlreadyRunning,
     Status,
@@ -91,7 +91,6 @@ def _start_detached(state: State, command: Sequence[str]) -> subprocess.Popen[by
     with (state.logs / "supervisor.log").open("ab") as log:
         return subprocess.Popen(
             command,
-            cwd=CHECKOUT,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

@@ -5,7 +5,7 @@ be added or deleted until it says so, staff see the rows of their own venues, an
 costs the same however long its table is. Django's permissions decide on top of that.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, tzinfo
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
@@ -71,7 +71,7 @@ class CappedPaginator(Paginator):  # type: ignore[type-arg]
 class ConditionFilter(admin.SimpleListFilter):
     """A filter that is a table: each value with its name and its condition."""
 
-    conditions: ClassVar[dict[str, tuple[str, Q]]]
+    conditions: ClassVar[dict[str, tuple[str, Q | Callable[[], Q]]]]
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
         """Values and names."""
@@ -80,7 +80,7 @@ class ConditionFilter(admin.SimpleListFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:  # noqa: ARG002
         """Rows that meet the chosen condition."""
         _, condition = self.conditions.get(self.value() or "", ("All", Q()))
-        return queryset.filter(condition)
+        return queryset.filter(condition() if callable(condition) else condition)
 
 
 class OwnRowsFilter(admin.RelatedFieldListFilter):

@@ -7,6 +7,10 @@ from typing import Any
 import structlog
 
 
+def _is_news(line: logging.LogRecord) -> bool:
+    return "Sending due task" not in str(line.msg)
+
+
 def configure(options: dict[str, Any]) -> None:
     """Set up standard logging and structlog alike; called by Django with `LOGGING`."""
     shared: list[Any] = [
@@ -27,5 +31,9 @@ def configure(options: dict[str, Any]) -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=options["level"], force=True)
+    # Sweeps run every second: their lines would hide all others.
+    for name in ("celery.app.trace", "celery.worker.strategy"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("celery.beat").addFilter(_is_news)
     # Django reports every 4xx as a warning; clients are told, operators need not be.
     logging.getLogger("django.request").setLevel(logging.ERROR)

@@ -58,7 +58,7 @@ def body_limit(get_response: Handler) -> Handler:
 
 
 class AppendSlash(CommonMiddleware):
-    """Sends `/holds` to `/holds/` with the same method; 301 lets a POST become a GET."""
+    """Sends `/holds` to `/holds/` with the same method: a 301 turns POST into GET."""
 
     class response_redirect_class(HttpResponsePermanentRedirect):  # noqa: N801 - Django's name
         status_code = 308

@@ -8,6 +8,7 @@ from django.http import HttpResponse
 
 from bookings.models import Booking, BookingHold, SlotClaim
 from recovery.models import AuditEntry, IdempotencyRecord
+from tests.bookings.document import documented_codes
 
 MEMBERS = {"type", "title", "status", "detail", "code", "retryable", "request_id"}
 WRITTEN = (BookingHold, SlotClaim, Booking, AuditEntry, IdempotencyRecord)
@@ -43,4 +44,7 @@ def read_problem(answer: HttpResponse, status: int, code: str) -> dict[str, Any]
     assert problem["request_id"] == answer["X-Request-Id"]
     for messages in problem.get("errors", {}).values():
         assert all(isinstance(message, str) for message in messages)
+    documented = documented_codes(answer)
+    # Hosts, lengths and methods are wrong before there is an operation.
+    assert documented is None or code in documented, (status, code)
     return problem

@@ -147,7 +147,9 @@ NOON = timedelta(hours=12)
         pytest.param(NOON, 45, "end_time", id="not a multiple of the step"),
         pytest.param(NOON + timedelta(minutes=10), 60, "start_time", id="off the grid"),
         pytest.param(NOON + timedelta(seconds=1), 60, "start_time", id="a second late"),
-        pytest.param(NOON + timedelta(microseconds=1), 60, "start_time", id="1 us late"),
+        pytest.param(
+            NOON + timedelta(microseconds=1), 60, "start_time", id="1 us late"
+        ),
         pytest.param(timedelta(hours=2), 60, "start_time", id="before it opens"),
         pytest.param(timedelta(hours=18, minutes=30), 60, "start_time", id="ends late"),
         pytest.param(timedelta(hours=19), 60, "start_time", id="as it closes"),
@@ -163,9 +165,7 @@ def test_a_time_that_cannot_be_sold_is_refused_by_the_name_of_its_field(
     end = begin + timedelta(minutes=length)
     body = {"resource": court.pk, "start_time": begin.isoformat()}
 
-    hold_refused(
-        api, {**body, "end_time": end.isoformat()}, "validation_error", field
-    )
+    hold_refused(api, {**body, "end_time": end.isoformat()}, "validation_error", field)
 
 
 def test_a_start_within_the_notice_is_refused(api: APIClient) -> None:

@@ -4,7 +4,6 @@ import re
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.db.models import QuerySet
 from rest_framework.exceptions import NotFound
 from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
@@ -27,7 +26,7 @@ class NewestFirst(CursorPagination):
     ordering = "-pk"
 
     def paginate_queryset(
-        self, queryset: QuerySet[Any], request: Request, view: Any = None
+        self, queryset: Any, request: Request, view: Any = None
     ) -> list[Any] | None:
         """The objects of the page that the request asks for.
 
@@ -37,7 +36,7 @@ class NewestFirst(CursorPagination):
         known = {self.page_size_query_param, self.cursor_query_param}
         if unknown := set(request.query_params) - known:
             raise ValidationFailed(**dict.fromkeys(unknown, "Is not known here."))
-        self.key = queryset.model._meta.pk
+        self.key = queryset.model._meta.pk  # noqa: SLF001 - Django documents it
         return super().paginate_queryset(queryset, request, view)
 
     def get_page_size(self, request: Request) -> int:

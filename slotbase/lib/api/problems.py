@@ -51,7 +51,9 @@ FRAMEWORK_KINDS: dict[type[exceptions.APIException], Kind] = {
     ),
     exceptions.NotAcceptable: Kind(406, "not_acceptable", "Only JSON is spoken here"),
     exceptions.UnsupportedMediaType: NOT_JSON,
-    exceptions.Throttled: Kind(429, "rate_limited", "Too many requests", True),
+    exceptions.Throttled: Kind(
+        429, "rate_limited", "Too many requests", retryable=True
+    ),
 }
 
 

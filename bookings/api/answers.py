@@ -1,0 +1,153 @@
+"""The shapes of answers, for the OpenAPI document alone.
+
+Answers are made by the `show_` functions of `serializers`; a test holds both together.
+"""
+
+from typing import Any
+
+from rest_framework import serializers
+
+from bookings.states import BookingStatus, HoldStatus, PaymentMode, ResourceKind
+from slotbase.lib.api.openapi import Problem
+
+PRICE = "In minor units of the currency, such as cents."
+LOCAL = "IANA name; times are in UTC, show them in this zone."
+
+
+class Venue(serializers.Serializer[Any]):
+    """A place with its own time zone and currency."""
+
+    id = serializers.IntegerField()
+    slug = serializers.SlugField()
+    name = serializers.CharField()
+    time_zone = serializers.CharField(help_text=LOCAL)
+    currency = serializers.CharField(help_text="ISO 4217.")
+    address = serializers.CharField()
+
+
+class Resource(serializers.Serializer[Any]):
+    """Something that can be booked."""
+
+    id = serializers.IntegerField()
+    slug = serializers.SlugField()
+    name = serializers.CharField()
+    kind = serializers.ChoiceField(ResourceKind.choices)
+    venue = serializers.IntegerField()
+    venue_name = serializers.CharField()
+    time_zone = serializers.CharField(help_text=LOCAL)
+    capacity = serializers.IntegerField(help_text="Units that can be booked at once.")
+    step_minutes = serializers.IntegerField(
+        help_text="Slots start on this grid, counted from the opening."
+    )
+    min_minutes = serializers.IntegerField()
+    max_minutes = serializers.IntegerField()
+    notice_minutes = serializers.IntegerField(help_text="Book this long ahead.")
+    horizon_days = serializers.IntegerField(help_text="Book this far ahead at most.")
+    payment_mode = serializers.ChoiceField(PaymentMode.choices)
+    price_minor = serializers.IntegerField(help_text=f"One step of one unit. {PRICE}")
+    currency = serializers.CharField(help_text="ISO 4217.")
+
+
+class Slot(serializers.Serializer[Any]):
+    """A free slot and what the wanted units of it cost."""
+
+    start_time = serializers.DateTimeField()
+    end_time = serializers.DateTimeField()
+    free_units = serializers.IntegerField()
+    price_minor = serializers.IntegerField(help_text=PRICE)
+    currency = serializers.CharField(help_text="ISO 4217.")
+
+
+class Availability(serializers.Serializer[Any]):
+    """Free slots in order of time."""
+
+    resource = serializers.IntegerField()
+    time_zone = serializers.CharField(help_text=LOCAL)
+    slots = Slot(many=True)
+
+
+class Hold(serializers.Serializer[Any]):
+    """A slot kept for the customer."""
+
+    id = serializers.UUIDField()
+    resource = serializers.IntegerField()
+    start_time = serializers.DateTimeField()
+    end_time = serializers.DateTimeField()
+    time_zone = serializers.CharField(help_text=LOCAL)
+    units = serializers.ListField(child=serializers.IntegerField())
+    status = serializers.ChoiceField(HoldStatus.choices)
+    expires_at = serializers.DateTimeField()
+    price_minor = serializers.IntegerField(help_text=PRICE)
+    currency = serializers.CharField(help_text="ISO 4217.")
+    booking = serializers.UUIDField(allow_null=True, help_text="Once it is confirmed.")
+
+
+class Booking(serializers.Serializer[Any]):
+    """A booking of the customer."""
+
+    id = serializers.UUIDField()
+    reference = serializers.CharField(help_text="Its name for people.")
+    hold = serializers.UUIDField()
+    resource = serializers.IntegerField()
+    resource_name = serializers.CharField()
+    venue = serializers.IntegerField()
+    venue_name = serializers.CharField()
+    start_time = serializers.DateTimeField()
+    end_time = serializers.DateTimeField()
+    time_zone = serializers.CharField(help_text=LOCAL)
+    units = serializers.ListField(child=serializers.IntegerField())
+    status = serializers.ChoiceField(BookingStatus.choices)
+    refund_status = serializers.ChoiceField(["NONE"])
+    price_minor = serializers.IntegerField(help_text=PRICE)
+    currency = serializers.CharField(help_text="ISO 4217.")
+    created_at = serializers.DateTimeField()
+    cancelled_at = serializers.DateTimeField(allow_null=True)
+    version = serializers.IntegerField(help_text="Grows with each change.")
+
+
+class Cancellation(Booking):
+    """A cancelled booking."""
+
+    refunds = serializers.ListField(child=serializers.DictField())
+    status_url = serializers.CharField(help_text="Where to look again.")
+
+
+class HistoryEntry(serializers.Serializer[Any]):
+    """Something that happened to a booking."""
+
+    at = serializers.DateTimeField()
+    action = serializers.CharField()
+    by = serializers.CharField(help_text="Who: customer, staff or system.")
+    to = serializers.CharField(allow_null=True, help_text="The state after it.")
+    reason = serializers.CharField(allow_null=True)
+
+    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
+        """Add `from`, which cannot be written as an attribute."""
+        before = serializers.CharField(allow_null=True, help_text="The state before.")
+        return {**super().get_fields(), "from": before}
+
+
+class History(serializers.Serializer[Any]):
+    """What happened to a booking and its hold, the first thing first."""
+
+    results = HistoryEntry(many=True)
+
+
+class SlotProblem(Problem):
+    """The slot cannot be held."""
+
+    alternatives = Slot(
+        many=True,
+        required=False,
+        help_text="With `slot_unavailable`: up to three free slots near it.",
+    )
+
+
+class LocalTimeProblem(Problem):
+    """A local time that the clocks skip or repeat."""
+
+    readings = serializers.ListField(
+        child=serializers.DateTimeField(),
+        required=False,
+        help_text="With `ambiguous_time`: both moments it could be.",
+    )

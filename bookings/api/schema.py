@@ -1,0 +1,252 @@
+"""The operations in the OpenAPI document: one decorator for each view."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from drf_spectacular.extensions import (
+    OpenApiSerializerExtension,
+    OpenApiSerializerFieldExtension,
+)
+from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_view
+from rest_framework.exceptions import NotAuthenticated
+
+from bookings import errors
+from bookings.api import answers, serializers
+from recovery.api.schema import KEY_PROBLEMS, REQUIRED_KEY_PROBLEMS, idempotency
+from slotbase.accounts.errors import (
+    AccountDisabled,
+    AuthUnavailable,
+    SessionRevoked,
+    TokenExpired,
+    TokenInvalid,
+)
+from slotbase.lib.api import openapi
+from slotbase.lib.api.openapi import PAGE, page_of, problems
+from slotbase.lib.errors import InvalidState
+
+# Also where no token is needed: one that is sent must be right.
+PUBLIC = (
+    *openapi.ANYWHERE,
+    *(TokenInvalid, TokenExpired, SessionRevoked, AccountDisabled, AuthUnavailable),
+)
+PRIVATE = (*PUBLIC, NotAuthenticated)
+COMMAND = (*PRIVATE, *openapi.WITH_A_BODY)
+LOCAL_TIME = (errors.NonexistentTime, errors.AmbiguousTime)
+SLOT_SHAPES: dict[int, openapi.Shape] = {
+    409: answers.SlotProblem,
+    422: answers.LocalTimeProblem,
+}
+
+
+class MomentInDocument(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
+    """A `MomentField`; not `date-time`, since the offset may be left away."""
+
+    target_class = serializers.MomentField
+
+    def map_serializer_field(self, auto_schema: Any, direction: Any) -> dict[str, Any]:  # noqa: ARG002
+        """A text with an example."""
+        return {
+            "type": "string",
+            "description": "RFC 3339. Without an offset it is the venue's local time.",
+            "examples": ["2030-05-01T10:00:00+02:00", "2030-05-01T10:00"],
+        }
+
+
+class StrictInDocument(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]
+    """Inputs that refuse what they do not know."""
+
+    target_class = serializers.StrictSerializer
+    match_subclasses = True
+
+    def map_serializer(self, auto_schema: Any, direction: Any) -> dict[str, Any]:
+        """The fields and no others."""
+        schema: dict[str, Any] = auto_schema._map_serializer(  # noqa: SLF001 - its documented use
+            self.target, direction, bypass_extensions=True
+        )
+        return {**schema, "additionalProperties": False}
+
+
+def operation(
+    name: str,
+    summary: str,
+    description: str,
+    *,
+    parameters: Iterable[Any] = (),
+    request: Any = None,
+    responses: dict[Any, Any],
+) -> Callable[[Any], Any]:
+    """One method of one address."""
+    return extend_schema(
+        operation_id=name,
+        summary=summary,
+        description=description,
+        parameters=[*parameters, openapi.RETRY_AFTER],
+        request=request,
+        responses=responses,
+    )
+
+
+def answer(shape: openapi.Shape | None, words: str) -> OpenApiResponse:
+    """A success."""
+    return OpenApiResponse(shape, description=words)
+
+
+list_venues = extend_schema_view(
+    get=operation(
+        "listVenues",
+        "List venues",
+        "All of them, the newest first.",
+        parameters=PAGE,
+        responses={
+            200: answer(page_of("VenuePage", answers.Venue), "A page of venues."),
+            **problems(*PUBLIC, *openapi.WITH_INPUT),
+        },
+    )
+)
+list_resources = extend_schema_view(
+    get=operation(
+        "listResources",
+        "List what can be booked",
+        "Courts, rooms, coaches and classes that can be booked, the newest first.",
+        parameters=PAGE,
+        responses={
+            200: answer(
+                page_of("ResourcePage", answers.Resource), "A page of resources."
+            ),
+            **problems(*PUBLIC, *openapi.WITH_INPUT),
+        },
+    )
+)
+get_resource = extend_schema_view(
+    get=operation(
+        "getResource",
+        "Look at a resource",
+        "Its capacity, the lengths and times it is sold for, and its price.",
+        responses={
+            200: answer(answers.Resource, "The resource."),
+            **problems(*PUBLIC, errors.ResourceNotFound),
+        },
+    )
+)
+list_free_slots = extend_schema_view(
+    get=operation(
+        "listFreeSlots",
+        "List free slots",
+        "Slots that start from `from` up to, not including, `to` and can be held now. "
+        "At most 31 days at a time.",
+        parameters=[serializers.AvailabilityInput],
+        responses={
+            200: answer(answers.Availability, "The free slots."),
+            **problems(
+                *(*PUBLIC, *openapi.WITH_INPUT, errors.ResourceNotFound, *LOCAL_TIME),
+                shapes=SLOT_SHAPES,
+            ),
+        },
+    )
+)
+create_hold = extend_schema_view(
+    post=operation(
+        "createHold",
+        "Hold a slot",
+        "Keeps it from others until `expires_at`: confirm it in that time.",
+        parameters=idempotency(required=True),
+        request=serializers.HoldInput,
+        responses={
+            201: answer(answers.Hold, "A new hold."),
+            200: answer(answers.Hold, "The hold that the customer has of this slot."),
+            **problems(
+                *(*COMMAND, *REQUIRED_KEY_PROBLEMS, errors.ResourceNotFound),
+                *(errors.SlotUnavailable, errors.ResourceClosed, errors.HoldLimit),
+                *LOCAL_TIME,
+                shapes=SLOT_SHAPES,
+            ),
+        },
+    )
+)
+hold = extend_schema_view(
+    get=operation(
+        "getHold",
+        "Look at a hold",
+        "Its state, and its booking once there is one.",
+        responses={
+            200: answer(answers.Hold, "The hold."),
+            **problems(*PRIVATE, errors.HoldNotFound),
+        },
+    ),
+    delete=operation(
+        "releaseHold",
+        "Give a slot back",
+        "Others can hold it at once.",
+        responses={
+            204: answer(None, "It is free, also if it was before."),
+            **problems(*PRIVATE, errors.HoldNotFound, InvalidState),
+        },
+    ),
+)
+confirm_hold = extend_schema_view(
+    post=operation(
+        "confirmHold",
+        "Turn a hold into a booking",
+        "`pay` says how it will be paid where there is a choice.",
+        parameters=idempotency(required=False),
+        request=serializers.ConfirmInput,
+        responses={
+            201: answer(answers.Booking, "A new booking."),
+            200: answer(answers.Booking, "The booking that there is."),
+            **problems(
+                *(*COMMAND, *KEY_PROBLEMS, errors.HoldNotFound, errors.HoldHasExpired),
+                *(errors.HoldIsReleased, errors.PaymentRequired),
+            ),
+        },
+    )
+)
+list_bookings = extend_schema_view(
+    get=operation(
+        "listBookings",
+        "List the customer's bookings",
+        "The newest first.",
+        parameters=PAGE,
+        responses={
+            200: answer(page_of("BookingPage", answers.Booking), "A page of bookings."),
+            **problems(*PRIVATE, *openapi.WITH_INPUT),
+        },
+    )
+)
+get_booking = extend_schema_view(
+    get=operation(
+        "getBooking",
+        "Look at a booking",
+        "Its state and terms.",
+        responses={
+            200: answer(answers.Booking, "The booking."),
+            **problems(*PRIVATE, errors.BookingNotFound),
+        },
+    )
+)
+get_history = extend_schema_view(
+    get=operation(
+        "getBookingHistory",
+        "See what happened to a booking",
+        "Every step since the slot was held, with who made it.",
+        responses={
+            200: answer(answers.History, "Its history."),
+            **problems(*PRIVATE, errors.BookingNotFound),
+        },
+    )
+)
+cancel_booking = extend_schema_view(
+    post=operation(
+        "cancelBooking",
+        "Cancel a booking",
+        "As a whole, until it begins.",
+        parameters=idempotency(required=False),
+        request=serializers.CancelInput,
+        responses={
+            200: answer(answers.Cancellation, "It is cancelled, also if it was."),
+            **problems(
+                *(*COMMAND, *KEY_PROBLEMS, errors.BookingNotFound),
+                *(errors.NotCancellable, errors.CancellationClosed),
+            ),
+        },
+    )
+)

@@ -1,0 +1,199 @@
+"""The OpenAPI document: valid, committed, complete, and true of real answers."""
+
+import json
+from datetime import timedelta
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from django.core.management import call_command
+from django.test import Client
+from django.urls import get_resolver
+from rest_framework.test import APIClient
+
+from bookings.models import DateException, Resource
+from slotbase.accounts.models import User
+from tests.bookings.document import check_against_document, operation_of, served
+from tests.factories import make_booking, make_hold, make_resource, tomorrow
+
+pytestmark = pytest.mark.django_db
+
+FILE = Path(__file__).resolve().parents[2] / "docs/reference/openapi.yaml"
+KEY = {"Idempotency-Key": "k1"}
+
+
+def operations() -> list[tuple[str, str, dict[str, Any]]]:
+    """Path, method and operation."""
+    return [
+        (path, method, operation)
+        for path, methods in served()["paths"].items()
+        for method, operation in methods.items()
+    ]
+
+
+def test_the_document_is_valid_and_nothing_in_it_was_guessed() -> None:
+    call_command("spectacular", validate=True, fail_on_warn=True, stdout=StringIO())
+
+
+def test_the_committed_document_is_the_one_that_is_served() -> None:
+    answer = Client().get("/api/schema/")
+
+    assert answer["Content-Type"] == "application/vnd.oai.openapi"
+    again = "run manage.py spectacular --file docs/reference/openapi.yaml"
+    assert answer.content == FILE.read_bytes(), again
+
+
+@pytest.mark.parametrize(
+    "accept", ["application/json", "application/vnd.oai.openapi+json"]
+)
+def test_the_document_comes_as_json_too(accept: str) -> None:
+    answer = Client().get("/api/schema/", headers={"Accept": accept})
+
+    assert answer["Content-Type"] == accept
+    assert answer.json() == yaml.safe_load(FILE.read_text())
+
+
+@pytest.mark.parametrize(
+    "query", ["lang=zz", "version=%0d%0aX: 1", "format=xml", "lang=%00"]
+)
+def test_nothing_in_the_query_changes_the_document(query: str) -> None:
+    answer = Client().get(f"/api/schema/?{query}")
+
+    assert (answer.status_code, answer.content) == (200, FILE.read_bytes())
+
+
+def test_every_address_and_method_is_in_the_document() -> None:
+    described = {(path, method) for path, method, _ in operations()}
+
+    [api] = [p for p in get_resolver().url_patterns if str(p.pattern) == "api/v1/"]
+    existing = {
+        (operation_path(str(route.pattern)), method)
+        for route in api.url_patterns
+        for method in ("get", "post", "put", "patch", "delete")
+        if hasattr(route.callback.cls, method)
+    }
+    assert described == existing
+
+
+def operation_path(pattern: str) -> str:
+    for kind in ("int", "uuid"):
+        pattern = pattern.replace(f"<{kind}:", "{")
+    return f"/api/v1/{pattern.replace('>', '}')}"
+
+
+def test_every_operation_says_what_it_does_and_how_it_fails() -> None:
+    for path, method, operation in operations():
+        where = f"{method} {path}"
+        assert operation["operationId"], where
+        assert operation["summary"], where
+        assert operation["description"], where
+        assert {"401", "406", "429", "503"} <= operation["responses"].keys(), where
+        for status, response in operation["responses"].items():
+            if status >= "400":
+                assert [*response["content"]] == ["application/problem+json"], where
+                assert "* `" in response["description"], where
+
+
+def test_the_key_is_required_for_holds_and_possible_for_every_other_post() -> None:
+    required = {
+        path: parameter.get("required", False)
+        for path, method, operation in operations()
+        for parameter in operation.get("parameters", [])
+        if parameter["name"] == "Idempotency-Key"
+        if method == "post"
+    }
+
+    assert required.keys() == {path for path, method, _ in operations() if method == "post"}
+    assert {path for path, is_required in required.items() if is_required} == {
+        "/api/v1/holds/"
+    }
+
+
+def test_a_token_is_required_except_for_the_catalogue() -> None:
+    for path, method, operation in operations():
+        is_public = path.startswith(("/api/v1/venues/", "/api/v1/resources/"))
+        schemes = [{"clerkSession": []}, *([{}] if is_public else [])]
+        assert operation["security"] == schemes, (path, method)
+
+
+def get_everything(api: APIClient, court: Resource, booking: Any) -> list[Any]:
+    """An answer of each GET."""
+    day = f"from={booking.start_time:%Y-%m-%d}T00:00&to={booking.end_time:%Y-%m-%d}T23:00"
+    return [
+        api.get(f"/api/v1/{address}")
+        for address in (
+            "venues/?page_size=1",
+            "resources/?page_size=1",
+            f"resources/{court.pk}/",
+            f"resources/{court.pk}/availability/?{day}",
+            f"holds/{booking.hold_id}/",
+            "bookings/?page_size=1",
+            f"bookings/{booking.pk}/",
+            f"bookings/{booking.pk}/history/",
+        )
+    ]
+
+
+def test_every_field_of_an_answer_is_in_the_document_and_the_other_way_round(
+    api: APIClient, alice: User, court: Resource, wish: dict[str, Any]
+) -> None:
+    court.price_minor, court.payment_mode = 500, "EITHER"
+    court.save()
+    answers = []
+    for _ in range(2):
+        answers.append(api.post("/api/v1/holds/", wish, "json", headers=KEY))
+    answers.append(api.post("/api/v1/holds/", wish, "json", headers={"Idempotency-Key": "k2"}))
+    hold = answers[0].json()["id"]
+    answers.append(api.get(f"/api/v1/holds/{hold}/"))
+    for _ in range(2):
+        answers.append(
+            api.post(f"/api/v1/holds/{hold}/confirm/", {"pay": "at_venue"}, "json")
+        )
+    booking = make_booking(customer=alice)
+    answers += get_everything(api, court, booking)
+    answers.append(api.post(f"/api/v1/bookings/{booking.pk}/cancel/", {}, "json"))
+    answers += get_everything(api, court, booking)
+    answers.append(api.delete(f"/api/v1/holds/{make_hold(customer=alice).pk}/"))
+
+    for answer in answers:
+        assert answer.status_code < 300, answer.content
+        check_against_document(answer)
+    seen = {operation_of(answer)["operationId"] for answer in answers}  # type: ignore[index]
+    assert seen == {operation["operationId"] for _, _, operation in operations()}
+    assert {a.status_code for a in answers} == {200, 201, 204}
+
+
+def test_every_field_of_a_problem_is_in_the_document(
+    api: APIClient, alice: User, court: Resource, wish: dict[str, Any]
+) -> None:
+    gap = {"start_time": "2026-03-29T02:30", "end_time": "2026-03-29T03:30"}
+    overlap = {"start_time": "2026-10-25T02:30", "end_time": "2026-10-25T03:30"}
+    make_hold(resource=court)
+    closed = make_resource()
+    DateException.objects.bulk_create(
+        DateException(venue=closed.venue, kind="CLOSED", date=tomorrow().date() + timedelta(days=n - 1))
+        for n in range(3)
+    )
+
+    def hold(**over: Any) -> Any:
+        return api.post("/api/v1/holds/", {**wish, **over}, "json", headers=KEY)
+
+    problems = [
+        hold(),
+        hold(**gap),
+        hold(**overlap),
+        hold(units=0),
+        hold(resource=10**9),
+        hold(resource=closed.pk),
+        api.post("/api/v1/holds/", wish, "json"),
+        APIClient().get("/api/v1/bookings/"),
+        api.get("/api/v1/bookings/?cursor=x"),
+    ]
+
+    for problem in problems:
+        assert problem.status_code >= 400
+        check_against_document(problem)
+    assert len(problems[0].json()["alternatives"]) == 3
+    assert len(problems[2].json()["readings"]) == 2
