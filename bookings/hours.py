@@ -1,8 +1,8 @@
 """Opening hours as instants: pure arithmetic between local rules and UTC.
 
-Local times come from people, instants are what is sold. When the clocks go forward a
-skipped opening time means the moment after the gap; when they go back, a venue opens at
-the first and closes at the second occurrence of a repeated time.
+Local times come from people, instants are what is sold. When the clocks go forward, a
+skipped time is read with the offset before (RFC 5545), so 2:30 means 3:30; when they go
+back, a venue opens at the first and closes at the second occurrence of a repeated time.
 """
 
 from collections.abc import Iterable, Iterator
@@ -112,10 +112,11 @@ def _hours_of(
 
 def _between(zone: ZoneInfo, day: date, opens: time, closes: time) -> Interval:
     """From opening to closing; closing at or before the opening is on the next day."""
-    last_day = day + DAY if closes <= opens else day
+    closing = datetime.combine(day + DAY if closes <= opens else day, closes, zone)
     return Interval(
         datetime.combine(day, opens, zone).astimezone(UTC),
-        datetime.combine(last_day, closes, zone).replace(fold=1).astimezone(UTC),
+        # Of a repeated time the second one, of a skipped one that after the gap.
+        max(closing.replace(fold=fold).astimezone(UTC) for fold in (0, 1)),
     )
 
 

@@ -37,6 +37,17 @@ def in_minutes(length: timedelta) -> int:
 
 
 @dataclass(frozen=True)
+class ActiveHold:
+    """What a customer keeps from others at this moment."""
+
+    id: UUID
+    resource_id: int
+    start_time: datetime
+    end_time: datetime
+    unit_count: int
+
+
+@dataclass(frozen=True)
 class Rules:
     """All that decides whether a slot of a resource may be sold, read at one moment."""
 
@@ -57,6 +68,7 @@ class Rules:
     weekly: list[WeeklyHours]
     special: list[SpecialDay]
     now: datetime
+    active_holds: list[ActiveHold]  # of the customer for whom the rules were read
 
     @property
     def capacity(self) -> int:
@@ -93,8 +105,9 @@ class Rules:
 
 
 # One statement, because every hold needs all of it: the resource with its venue, live
-# units in order, weekly hours, special days around the wanted time, and the clock.
-_RULES = """
+# units in order, weekly hours, special days around the wanted time, the clock, and the
+# holds that count against the customer's limit (offers do not).
+_RULES = f"""
 SELECT r.id, r.venue_id, v.time_zone, v.currency, r.price_minor, r.payment_mode,
     r.step_minutes, r.min_minutes, r.max_minutes, r.buffer_before_minutes,
     r.buffer_after_minutes, r.notice_minutes, r.horizon_days,
@@ -106,22 +119,37 @@ SELECT r.id, r.venue_id, v.time_zone, v.currency, r.price_minor, r.payment_mode,
     (SELECT json_agg(json_build_array(e.date, e.kind, e.opens, e.closes,
                                       e.resource_id))
      FROM bookings_dateexception e
-     WHERE e.venue_id = r.venue_id AND e.date BETWEEN %s AND %s
+     WHERE e.venue_id = r.venue_id
+       AND e.date BETWEEN %s AND %s + r.max_minutes / 1440
        AND (e.resource_id IS NULL OR e.resource_id = r.id))::text,
+    (SELECT json_agg(json_build_array(b.id, b.resource_id, b.start_time, b.end_time,
+                                      cardinality(b.units)))
+     FROM bookings_bookinghold b
+     WHERE b.customer_id = %s AND b.status = '{HoldStatus.ACTIVE}'
+       AND b.source = '{HoldSource.CUSTOMER}'
+       AND b.expires_at > (SELECT slotbase_now()))::text,
     slotbase_now()
 FROM bookings_resource r JOIN accounts_venue v ON v.id = r.venue_id
 WHERE r.id = %s AND r.is_bookable
-"""
+"""  # noqa: S608 - only our own state names
 
 
-def get_rules(resource_id: int, *, first: date, last: date) -> Rules:
-    """The rules of a resource, with special days from `first` to `last` (local dates).
+def get_rules(
+    resource_id: int, *, first: date, last: date, customer_id: UUID | None = None
+) -> Rules:
+    """The rules of a resource, with the special days that matter to some slots.
+
+    They start from `first` to `last`, dates in any zone: the venue's own are up to two
+    days off, and the hours of one more day on each side reach into them.
+
+    For a customer, also what they hold now: read it after locking the customer.
 
     Raises:
         ResourceNotFound: there is none, or it is not bookable.
     """
     with connection.cursor() as cursor:
-        cursor.execute(_RULES, [first - 2 * DAY, last + 2 * DAY, resource_id])
+        days = (first - 2 * DAY, last + 2 * DAY)
+        cursor.execute(_RULES, [*days, customer_id, resource_id])
         row = cursor.fetchone()
     if row is None:
         raise ResourceNotFound
@@ -130,7 +158,7 @@ def get_rules(resource_id: int, *, first: date, last: date) -> Rules:
 
 def _rules_from(row: tuple[Any, ...]) -> Rules:
     step, shortest, longest, before, after, notice = (MINUTE * n for n in row[6:12])
-    units, weekly, special = (json.loads(text or "[]") for text in row[13:16])
+    units, weekly, special, active = (json.loads(t or "[]") for t in row[13:17])
     return Rules(
         resource_id=row[0],
         venue_id=row[1],
@@ -151,7 +179,8 @@ def _rules_from(row: tuple[Any, ...]) -> Rules:
             for weekday, opens, closes in weekly
         ],
         special=[_special_day(*each) for each in special],
-        now=row[16],
+        now=row[17],
+        active_holds=[_active_hold(*each) for each in active],
     )
 
 
@@ -169,6 +198,13 @@ def _special_day(
         _time(closes) if closes else None,
         resource_id is not None,
     )
+
+
+def _active_hold(
+    hold_id: str, resource_id: int, start: str, end: str, unit_count: int
+) -> ActiveHold:
+    start_time, end_time = map(datetime.fromisoformat, (start, end))
+    return ActiveHold(UUID(hold_id), resource_id, start_time, end_time, unit_count)
 
 
 _TAKEN = """
@@ -237,7 +273,7 @@ def _grid(
     rules: Rules, earliest: datetime, latest: datetime, length: timedelta
 ) -> Iterator[Interval]:
     """Every slot that the opening hours allow, free or not."""
-    openings = rules.openings(earliest, latest)
+    openings = rules.openings(earliest, latest + length)
     reached = earliest
     for opening in openings:
         steps = max(0, -((opening.start - reached) // rules.step))
@@ -263,32 +299,6 @@ def list_alternatives(
     length = slot.end - slot.start
     free = list_free_slots(rules, window, length=length, units=units)
     return sorted(free, key=lambda each: abs(each.start - slot.start))[:limit]
-
-
-@dataclass(frozen=True)
-class ActiveHold:
-    """What a customer keeps from others at this moment."""
-
-    id: UUID
-    resource_id: int
-    start_time: datetime
-    end_time: datetime
-    unit_count: int
-
-
-_ACTIVE_HOLDS = f"""
-SELECT id, resource_id, start_time, end_time, cardinality(units)
-FROM bookings_bookinghold
-WHERE customer_id = %s AND status = '{HoldStatus.ACTIVE}'
-  AND source = '{HoldSource.CUSTOMER}' AND expires_at > (SELECT slotbase_now())
-"""  # noqa: S608 - only our own state names
-
-
-def list_active_holds(customer_id: UUID) -> list[ActiveHold]:
-    """The holds that count against the customer's limit; offers do not."""
-    with connection.cursor() as cursor:
-        cursor.execute(_ACTIVE_HOLDS, [customer_id])
-        return [ActiveHold(*row) for row in cursor.fetchall()]
 
 
 def get_hold(hold_id: UUID, *, customer_id: UUID) -> BookingHold:

@@ -92,20 +92,21 @@ class AuditedAdmin(BackOfficeAdmin[Row]):
 
 
 def summarise_change(message: list[dict[str, Any]]) -> str:
-    """Django's change message without values: `changed name, price; added unit`.
+    """Django's change message without values: `changed name; added opening hours`.
 
     Values stay out of the audit: what people type must remain erasable.
     """
-    return "; ".join(
-        f"{verb} {', '.join(what.get('fields', [])) or what['name']}".lower()
-        for part in message
-        for verb, what in part.items()
-    )[:200]
+    parts = []
+    for verb, what in (each for part in message for each in part.items()):
+        words = [", ".join(what.get("fields", [])), what.get("name", "")]
+        parts.append(f"{verb} {' of '.join(filter(None, words))}")
+    return "; ".join(parts).replace("_", " ").lower()[:200]
 
 
 def names_of_actors(entries: Iterable[AuditEntry]) -> dict[str, str]:
     """Names of the people among the actors, by id; one query."""
-    ids = {entry.actor_id for entry in entries if entry.actor_kind != "system"}
+    kinds = {"customer", "staff"}
+    ids = {entry.actor_id for entry in entries if entry.actor_kind in kinds}
     people = get_user_model().objects.filter(pk__in=ids)
     return {str(person.pk): str(person) for person in people}
 

@@ -92,11 +92,11 @@ MIDDLEWARE = [
     "slotbase.lib.middleware.content_security_policy",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "django.contrib.sessions.middleware.SessionMiddleware",
+    "slotbase.lib.back_office_only.Sessions",
     "slotbase.lib.middleware.AppendSlash",
     "django.middleware.csrf.CsrfViewMiddleware",
-    "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "django.contrib.messages.middleware.MessageMiddleware",
+    "slotbase.lib.back_office_only.SignedInStaff",
+    "slotbase.lib.back_office_only.Messages",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 

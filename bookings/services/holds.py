@@ -16,7 +16,6 @@ from bookings.queries import (
     get_hold,
     get_rules,
     in_minutes,
-    list_active_holds,
 )
 from bookings.services.claims import expire_locked_holds, win_slot
 from bookings.states import HOLD_MOVES, HoldStatus
@@ -67,14 +66,14 @@ def create_hold(
         wanted.resource_id,
         first=wanted.start_time.date(),
         last=wanted.end_time.date(),
+        customer_id=customer_id,
     )
     slot = check_slot(rules, wanted)
-    active = list_active_holds(customer_id)
-    if identical := find_identical(active, wanted, slot):
+    if identical := find_identical(rules.active_holds, wanted, slot):
         idempotency.correct(once, status=200, object_id=identical)
         hold = get_hold(identical, customer_id=customer_id)
         return Held(hold, rules.zone.key, is_new=False)
-    if len(active) >= settings.MAX_ACTIVE_HOLDS:
+    if len(rules.active_holds) >= settings.MAX_ACTIVE_HOLDS:
         raise HoldLimit(settings.MAX_ACTIVE_HOLDS)
     hold = _offer(rules, hold_id, customer_id, slot, wanted.units)
     win_slot(rules, hold, units=wanted.units, actor=audit.Actor.customer(customer_id))

@@ -7,7 +7,7 @@ from zoneinfo import available_timezones
 from django import forms
 from django.contrib import admin
 from django.contrib.auth import admin as stock
-from django.contrib.auth.forms import UserCreationForm
+from django.contrib.auth.forms import UserCreationForm, UsernameField
 from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied
 from django.db import models, transaction
@@ -49,7 +49,9 @@ class StaffCreationForm(UserCreationForm):  # type: ignore[type-arg]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["username"].required = True
+        # The column may be null, for those who do not sign in here.
+        username = cast("UsernameField", self.fields["username"])
+        username.required, username.empty_value = True, ""
         self.instance.is_staff = True
 
 

@@ -1,22 +1,27 @@
 """Reads about people."""
 
+from django.db import connection
+
 from slotbase.accounts.models import User
 from slotbase.accounts.tokens import Session
 
 # Every request asks this. The same through the ORM takes 0.8 instead of 0.3 ms, nearly
 # all of it Python building the statement anew; the columns not named here are deferred.
+FIELDS = ("id", "is_active", "is_staff")
 SESSION_USER = """
     SELECT id, is_active, is_staff, EXISTS (
         SELECT FROM accounts_revokedsession WHERE session_id = %s
-    ) AS session_is_revoked
+    )
     FROM accounts_user WHERE clerk_id = %s
 """
 
 
 def get_session_user(session: Session) -> tuple[User, bool] | None:
     """The session's user and whether the session is revoked; None if never seen."""
-    keys = [session.session_id, session.customer_id]
-    for user in User.objects.raw(SESSION_USER, keys):
-        is_revoked: bool = getattr(user, "session_is_revoked", True)
-        return user, is_revoked
-    return None
+    with connection.cursor() as cursor:
+        cursor.execute(SESSION_USER, [session.session_id, session.customer_id])
+        row = cursor.fetchone()
+    if row is None:
+        return None
+    *values, is_revoked = row
+    return User.from_db("default", FIELDS, values), is_revoked

@@ -95,7 +95,7 @@ def test_a_setting_that_is_not_listed_would_be_seen() -> None:
 
 def test_a_listed_setting_is_read_from_page_and_file() -> None:
     assert rows("| `A` | `1` | x |\n| `B` | | y |\n") == {"A": "1", "B": ""}
-    assert names_in_env_file("A=\n# B=1\n# see C=1\n") == {"A", "B"}
+    assert names_in_env_file("AA=\n# BB=1\n# see CC=1\n") == {"AA", "BB"}
 
 
 def test_every_invariant_is_explained() -> None:

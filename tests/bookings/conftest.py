@@ -10,7 +10,7 @@ from rest_framework.test import APIClient
 
 from bookings.models import Resource
 from slotbase.accounts.models import User
-from tests.factories import make_customer, make_resource, tomorrow
+from tests.factories import make_booking, make_customer, make_resource, tomorrow
 
 
 @pytest.fixture
@@ -39,6 +39,14 @@ def wish(court: Resource) -> dict[str, Any]:
         "start_time": tomorrow(12).isoformat(),
         "end_time": tomorrow(13).isoformat(),
     }
+
+
+@pytest.fixture
+def fill(alice: User, court: Resource) -> Callable[[str], str]:
+    """Puts ids of Alice's own objects into an address."""
+    booking = make_booking(customer=alice, resource=court)
+    ids = {"resource": court.pk, "hold": booking.hold_id, "booking": booking.pk}
+    return lambda address: address.format_map(ids)
 
 
 @pytest.fixture

@@ -35,7 +35,9 @@ def documented_codes(answer: Any) -> set[str] | None:
     if operation is None:
         return None
     response = operation["responses"].get(str(answer.status_code), {})
-    return set(re.findall(r"^\* `(\w+)`", response.get("description", ""), re.M))
+    return set(
+        re.findall(r"^\* `(\w+)`", response.get("description", ""), re.MULTILINE)
+    )
 
 
 def check_against_document(answer: HttpResponse) -> None:

@@ -1,6 +1,5 @@
 """Requests that are wrong before anybody looks at a field, at every endpoint."""
 
-import json
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -9,146 +8,13 @@ from uuid import uuid4
 import pytest
 from rest_framework.test import APIClient
 
-from bookings.models import Resource
-from slotbase.accounts.models import User
 from tests.bookings.refusals import read_problem, refused
+from tests.bookings.routes import ALL, OF_AN_OBJECT, POSTS, PRIVATE, every, post
 from tests.factories import make_booking, make_customer, make_hold
 
 pytestmark = pytest.mark.django_db
 
 HOLDS = "/api/v1/holds/"
-ALL = [
-    ("GET", "/api/v1/venues/"),
-    ("GET", "/api/v1/resources/"),
-    ("GET", "/api/v1/resources/{resource}/"),
-    ("GET", "/api/v1/resources/{resource}/availability/"),
-    ("POST", "/api/v1/holds/"),
-    ("GET", "/api/v1/holds/{hold}/"),
-    ("DELETE", "/api/v1/holds/{hold}/"),
-    ("POST", "/api/v1/holds/{hold}/confirm/"),
-    ("GET", "/api/v1/bookings/"),
-    ("GET", "/api/v1/bookings/{booking}/"),
-    ("GET", "/api/v1/bookings/{booking}/history/"),
-    ("POST", "/api/v1/bookings/{booking}/cancel/"),
-]
-PRIVATE = [route for route in ALL if "venues" not in route[1] and "res" not in route[1]]
-POSTS = [address for method, address in ALL if method == "POST"]
-OF_AN_OBJECT = [route for route in PRIVATE if "{" in route[1]]
-
-
-@pytest.fixture
-def fill(alice: User, court: Resource) -> Callable[[str], str]:
-    """Puts ids of Alice's own objects into an address."""
-    booking = make_booking(customer=alice, resource=court)
-    ids = {"resource": court.pk, "hold": booking.hold_id, "booking": booking.pk}
-    return lambda address: address.format_map(ids)
-
-
-def every(routes: list[Any]) -> Any:
-    return pytest.mark.parametrize(("method", "address"), routes)
-
-
-# --- The body -----------------------------------------------------------------
-
-NOT_AN_OBJECT = {
-    "nothing but a brace": b"{",
-    "not JSON": b"resource=1",
-    "XML": b"<hold/>",
-    "a list": b"[]",
-    "a number": b"1",
-    "a text": b'"hold"',
-    "null": b"null",
-    "two objects": b"{}{}",
-    "trailing comma": b'{"resource": 1,}',
-    "single quotes": b"{'resource': 1}",
-    "NaN": b'{"resource": NaN}',
-    "Infinity": b'{"resource": -Infinity}',
-    "a key twice": b'{"resource": 1, "resource": 2}',
-    "a key twice further down": b'{"a": [{"b": 1, "b": 1}]}',
-    "a byte order mark": b"\xef\xbb\xbf{}",
-    "UTF-16": '{"resource": 1}'.encode("utf-16"),
-    "Latin-1": '{"resource": "é"}'.encode("latin-1"),
-    "a surrogate in UTF-8": b'{"resource": "\xed\xa0\x80"}',
-    "a bare NUL": b'{"resource": "\x00"}',
-    "a line break in a text": b'{"resource": "\n"}',
-    "5000 digits": b'{"resource": ' + b"9" * 5000 + b"}",
-    "17 levels": b'{"a": ' + b"[" * 17 + b"]" * 17 + b"}",
-    "400 levels": b'{"a": ' * 400 + b"1" + b"}" * 400,
-    "900 levels": b'{"a": ' + b"[" * 900 + b"]" * 900 + b"}",
-    "100,000 levels": b'{"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
-    "100,000 open brackets": b"[" * 100_000,
-    "a NUL further down": b'{"a": [[{"b": ["\\u0000"]}]]}',
-    "a lone surrogate as a key": b'{"\\ud800": 1}',
-}
-
-
-@pytest.mark.parametrize("body", NOT_AN_OBJECT.values(), ids=NOT_AN_OBJECT)
-@pytest.mark.parametrize("address", POSTS)
-def test_a_body_that_is_no_json_object_is_refused(
-    api: APIClient, fill: Callable[[str], str], address: str, body: bytes
-) -> None:
-    send = partial(post, api, fill(address), body)
-
-    problem = refused(send, 400, "validation_error")
-
-    # What broke is told; how our parser is built is not.
-    assert "Exceeds" not in problem["detail"]
-    assert "codec" not in problem["detail"]
-
-
-def post(api: APIClient, address: str, body: bytes, **more: Any) -> Any:
-    headers = {"Idempotency-Key": "k1"} | more.pop("headers", {})
-    content_type = more.pop("content_type", "application/json")
-    return api.generic("POST", address, body, content_type, headers=headers, **more)
-
-
-@pytest.mark.parametrize(
-    "content_type",
-    [
-        "text/plain",
-        "application/xml",
-        "application/x-www-form-urlencoded",
-        "multipart/form-data; boundary=x",
-        "application/octet-stream",
-        "application/problem+json",
-        "json",
-        ";;;",
-        "/",
-        "\xff",
-        "",
-    ],
-)
-@pytest.mark.parametrize("address", POSTS)
-def test_a_body_of_another_type_is_refused(
-    api: APIClient, fill: Callable[[str], str], address: str, content_type: str
-) -> None:
-    send = partial(post, api, fill(address), b'{"a": 1}', content_type=content_type)
-
-    refused(send, 415, "unsupported_media_type")
-
-
-@every(ALL)
-@pytest.mark.parametrize("length", ["262145", "9" * 400])
-def test_a_body_that_is_too_large_is_refused_unread(
-    api: APIClient, fill: Callable[[str], str], method: str, address: str, length: str
-) -> None:
-    send = partial(api.generic, method, fill(address), CONTENT_LENGTH=length)
-
-    refused(send, 413, "payload_too_large")
-
-
-def test_a_body_of_the_largest_size_is_read(api: APIClient) -> None:
-    body = b'{"a": "' + b"x" * (256 * 1024 - 9) + b'"}'
-    assert len(body) == 256 * 1024
-
-    refused(partial(post, api, HOLDS, body), 400, "validation_error", "a")
-
-
-@pytest.mark.parametrize("length", ["-1", "1e3", "x", "\xb2", "１"])
-def test_a_length_that_is_no_number_is_refused(api: APIClient, length: str) -> None:
-    send = partial(api.generic, "GET", "/api/v1/venues/", CONTENT_LENGTH=length)
-
-    refused(send, 400, "validation_error")
 
 
 # --- Method and Accept --------------------------------------------------------

@@ -12,18 +12,18 @@ from slotbase.lib.api.problems import Kind
 PAGE = Path(__file__).resolve().parents[2] / "docs/reference/errors.md"
 LINE = re.compile(r"^\| `(\w+)` \| (\d{3}) \|(.*)\|$", re.MULTILINE)
 # What version 1 of the API promises, now or with a later feature.
-PROMISED = set(
-    """
-    validation_error idempotency_key_required token_missing token_invalid token_expired
-    session_revoked payment_required card_declined permission_denied account_disabled
-    not_found method_not_allowed unsupported_media_type slot_unavailable hold_released
-    invalid_state not_cancellable cancellation_closed idempotency_in_progress
-    version_conflict resource_closed refund_exceeds_balance payment_disputed overpayment
-    possible_duplicate approval_required payment_required_to_move hold_expired
-    payload_too_large idempotency_key_reused nonexistent_time ambiguous_time rate_limited
-    hold_limit auth_unavailable try_again
-    """.split()
-)
+PROMISED = {
+    *("validation_error", "idempotency_key_required", "token_missing", "token_invalid"),
+    *("token_expired", "session_revoked", "payment_required", "card_declined"),
+    *("permission_denied", "account_disabled", "not_found", "method_not_allowed"),
+    *("unsupported_media_type", "slot_unavailable", "hold_released", "invalid_state"),
+    *("not_cancellable", "cancellation_closed", "idempotency_in_progress"),
+    *("version_conflict", "resource_closed", "refund_exceeds_balance", "hold_limit"),
+    *("payment_disputed", "overpayment", "possible_duplicate", "approval_required"),
+    *("payment_required_to_move", "hold_expired", "payload_too_large", "rate_limited"),
+    *("idempotency_key_reused", "nonexistent_time", "ambiguous_time", "try_again"),
+    "auth_unavailable",
+}
 
 
 def documented(section: str) -> dict[str, int]:

@@ -52,8 +52,8 @@ class NewestFirst(CursorPagination):
         """Where the page begins, as an earlier answer gave it."""
         try:
             cursor = super().decode_cursor(request)
-            if cursor is not None and cursor.position is not None:
-                self.key.to_python(cursor.position)
+            if cursor is not None and self.key.to_python(cursor.position) is None:
+                raise ValidationError("no position")
         except (NotFound, ValidationError) as error:
             raise ValidationFailed(cursor="Take it from an earlier answer.") from error
         return cursor

@@ -1,0 +1,253 @@
+"""Back office: operations decides who works here; nobody decides about themselves."""
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group
+from django.test import Client
+from django.urls import reverse
+
+from recovery.models import AuditEntry
+from slotbase.accounts.models import User, Venue, VenueStaff
+from tests.factories import make_customer, make_staff, make_venue
+
+pytestmark = pytest.mark.django_db
+
+PEOPLE = reverse("admin:accounts_user_changelist")
+ADD = reverse("admin:accounts_user_add")
+PASSWORD = "correct-horse-battery"
+
+
+@pytest.fixture
+def olga() -> User:
+    return make_staff("operations", name="Olga Operations")
+
+
+@pytest.fixture
+def operations(client: Client, olga: User) -> Client:
+    client.force_login(olga)
+    return client
+
+
+@pytest.fixture
+def bob() -> User:
+    return make_staff("front_desk", name="Bob Baker")
+
+
+def page_of(user: User) -> str:
+    return reverse("admin:accounts_user_change", args=[user.pk])
+
+
+def password_of(user: User) -> str:
+    return reverse("admin:auth_user_password_change", args=[user.pk])
+
+
+def rights(user: User, *groups: str, **more: Any) -> dict[str, Any]:
+    """The form of a member of staff, with other groups."""
+    return {
+        "name": user.name,
+        "is_active": "on",
+        "groups": list(
+            Group.objects.filter(name__in=groups).values_list("pk", flat=True)
+        ),
+        "venuestaff_set-TOTAL_FORMS": 0,
+        "venuestaff_set-INITIAL_FORMS": 0,
+        **more,
+    }
+
+
+def entries(user: User) -> list[tuple[str, str, str]]:
+    found = AuditEntry.objects.filter(subject_type="user", subject_id=str(user.pk))
+    return [(each.action, each.actor_id, each.reason) for each in found.order_by("id")]
+
+
+def test_operations_adds_staff_without_rights(operations: Client, olga: User) -> None:
+    given = {"username": "nina", "name": "Nina", "password1": PASSWORD}
+
+    answer = operations.post(ADD, {**given, "password2": PASSWORD})
+
+    nina = User.objects.get(username="nina")
+    assert answer["Location"] == page_of(nina)
+    assert nina.is_staff
+    assert not nina.is_superuser
+    assert not nina.groups.exists()
+    assert nina.check_password(PASSWORD)
+    assert entries(nina) == [("user.added", str(olga.pk), "")]
+
+
+def test_a_login_needs_a_name_to_sign_in_with(operations: Client) -> None:
+    given = {"username": "", "password1": PASSWORD, "password2": PASSWORD}
+
+    assert operations.post(ADD, given).status_code == 200
+    assert User.objects.count() == 1
+
+
+def test_groups_before_and_after_are_on_record(
+    operations: Client, olga: User, bob: User
+) -> None:
+    operations.post(page_of(bob), rights(bob, "manager", "support"))
+
+    assert {group.name for group in bob.groups.all()} == {"manager", "support"}
+    assert entries(bob) == [
+        ("user.regrouped", str(olga.pk), "from front_desk to manager, support"),
+        ("user.changed", str(olga.pk), "changed groups"),
+    ]
+
+
+def test_a_place_of_work_is_given_and_taken(operations: Client, bob: User) -> None:
+    venue = make_venue()
+    given = {"venuestaff_set-TOTAL_FORMS": 1, "venuestaff_set-0-venue": venue.pk}
+    operations.post(page_of(bob), rights(bob, "front_desk", **given))
+    place = VenueStaff.objects.get(user=bob, venue=venue)
+
+    taken = {
+        **given,
+        "venuestaff_set-INITIAL_FORMS": 1,
+        "venuestaff_set-0-id": place.pk,
+        "venuestaff_set-0-user": bob.pk,
+        "venuestaff_set-0-DELETE": "on",
+    }
+    operations.post(page_of(bob), rights(bob, "front_desk", **taken))
+
+    assert not VenueStaff.objects.exists()
+    assert [reason for _, _, reason in entries(bob)] == [
+        "added venue staff",
+        "deleted venue staff",
+    ]
+
+
+def test_nobody_changes_their_own_rights(operations: Client, olga: User) -> None:
+    assert operations.post(page_of(olga), rights(olga, "manager")).status_code == 403
+    assert operations.post(password_of(olga), {}).status_code == 403
+
+
+def test_only_a_superuser_changes_a_superuser(operations: Client) -> None:
+    root, other_root = make_staff(is_superuser=True), make_staff(is_superuser=True)
+
+    assert operations.post(page_of(root), rights(root)).status_code == 403
+    assert operations.post(password_of(root), {}).status_code == 403
+    operations.force_login(other_root)
+    assert operations.post(page_of(root), rights(root)).status_code == 302
+
+
+def test_nobody_becomes_a_superuser_here(operations: Client, bob: User) -> None:
+    operations.post(page_of(bob), rights(bob, is_superuser="on", is_staff=""))
+
+    bob.refresh_from_db()
+    assert bob.is_staff
+    assert not bob.is_superuser
+
+
+def test_staff_get_a_new_password_with_an_entry(
+    operations: Client, olga: User, bob: User
+) -> None:
+    new = {"usable_password": "true", "password1": PASSWORD, "password2": PASSWORD}
+
+    assert operations.get(password_of(bob)).status_code == 200
+    assert operations.post(password_of(bob), new).status_code == 302
+
+    bob.refresh_from_db()
+    assert bob.check_password(PASSWORD)
+    assert entries(bob) == [("user.changed", str(olga.pk), "changed password")]
+
+
+def test_customers_get_no_password_and_no_rights(operations: Client) -> None:
+    alice = make_customer()
+
+    page = operations.get(page_of(alice)).content.decode()
+    assert operations.get(password_of(alice)).status_code == 403
+    operations.post(page_of(alice), rights(alice, "manager"))
+
+    assert "Superuser" not in page
+    assert not alice.groups.exists()
+
+
+@pytest.mark.parametrize("group", ["front_desk", "manager", "support", "auditor"])
+def test_others_change_nobody(client: Client, bob: User, group: str) -> None:
+    client.force_login(make_staff(group))
+
+    assert client.get(page_of(bob)).status_code == 200
+    assert client.post(page_of(bob), rights(bob, "manager")).status_code == 403
+    assert client.get(ADD).status_code == 403
+    assert client.get(password_of(bob)).status_code == 403
+
+
+def test_contact_data_needs_its_own_permission(client: Client) -> None:
+    alice = make_customer(email="alice@example.com", phone="+49 30 555 0101")
+    pages = {}
+    for group in ("front_desk", "auditor"):
+        client.force_login(make_staff(group))
+        found = client.get(PEOPLE, {"q": "alice@example"}).context["cl"].result_count
+        text = client.get(PEOPLE).content + client.get(page_of(alice)).content
+        pages[group] = (found, b"+49 30 555 0101" in text, b"alice@example" in text)
+
+    assert pages == {"front_desk": (1, True, True), "auditor": (0, False, False)}
+
+
+@pytest.mark.parametrize("query", ["password__startswith=p", "email__startswith=a"])
+def test_the_address_asks_nothing_about_passwords(
+    operations: Client, query: str
+) -> None:
+    assert operations.get(f"{PEOPLE}?{query}").status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [("staff", ["Olga"]), ("customer", ["Alice"]), ("walk_in", ["Wanda"])],
+)
+def test_one_list_of_customers_and_staff(
+    operations: Client, kind: str, names: list[str]
+) -> None:
+    make_customer("Alice")
+    make_customer("Wanda", clerk_id=None)
+
+    listed = operations.get(PEOPLE, {"kind": kind}).context["cl"].result_list
+
+    assert [user.name.split()[0] for user in listed] == names
+
+
+# --- Venues and groups --------------------------------------------------------
+
+
+def test_whoever_adds_a_venue_works_there(client: Client) -> None:
+    mona = make_staff("manager")
+    client.force_login(mona)
+    given = {"name": "Lakeside", "slug": "lakeside", "currency": "CHF"}
+    no_team = {"venuestaff_set-TOTAL_FORMS": 0, "venuestaff_set-INITIAL_FORMS": 0}
+
+    client.post(
+        reverse("admin:accounts_venue_add"),
+        {**given, **no_team, "time_zone": "Europe/Zurich"},
+    )
+
+    lakeside = Venue.objects.get(slug="lakeside")
+    page = client.get(reverse("admin:accounts_venue_change", args=[lakeside.pk]))
+    assert page.status_code == 200
+    assert "Bob Baker" in page.content.decode()
+
+
+def test_the_clock_and_the_money_of_a_venue_stay(client: Client) -> None:
+    venue = make_venue()
+    client.force_login(make_staff("manager", [venue]))
+    given = {"name": "New", "time_zone": "Asia/Tokyo", "currency": "JPY"}
+    no_team = {"venuestaff_set-TOTAL_FORMS": 0, "venuestaff_set-INITIAL_FORMS": 0}
+
+    client.post(
+        reverse("admin:accounts_venue_change", args=[venue.pk]), {**given, **no_team}
+    )
+
+    venue.refresh_from_db()
+    assert (venue.name, venue.time_zone, venue.currency) == (
+        "New",
+        "Europe/Berlin",
+        "EUR",
+    )
+
+
+def test_a_group_tells_its_people_and_rights(operations: Client, bob: User) -> None:
+    group = Group.objects.get(name="front_desk")
+
+    page = operations.get(reverse("admin:auth_group_change", args=[group.pk]))
+
+    assert "Bob Baker" in page.content.decode()
+    assert "Can view booking" in page.content.decode()
