@@ -69,14 +69,14 @@ INSERT INTO bookings_openinghours (resource_id, weekday, opens, closes)
 BACKGROUND = f"""
 WITH sold AS (
     SELECT gen_random_uuid() AS id, r.id AS resource_id, u.id AS unit_id,
-        date_trunc('day', slotbase_now()) + (2 * n + 48) * interval '30 minutes' AS start
+        date_trunc('day', slotbase_now()) + (n + 24) * interval '1 hour' AS start
     FROM bookings_resource r JOIN bookings_resourceunit u ON u.resource_id = r.id,
         generate_series(1, {BACKGROUND_CLAIMS // RESOURCES}) n
     WHERE r.slug LIKE 'bench-%'),
 hold AS (
-    INSERT INTO bookings_bookinghold (id, resource_id, customer_id, start_time, end_time,
-        buffer_before_minutes, buffer_after_minutes, units, status, source, price_minor,
-        currency, expires_at)
+    INSERT INTO bookings_bookinghold (id, resource_id, customer_id, start_time,
+        end_time, buffer_before_minutes, buffer_after_minutes, units, status, source,
+        price_minor, currency, expires_at)
     SELECT s.id, s.resource_id, c.id, s.start, s.start + interval '30 minutes', 0, 0,
         '{{1}}', 'CONFIRMED', 'CUSTOMER', 0, 'EUR', slotbase_now()
     FROM sold s, (SELECT id FROM accounts_user WHERE clerk_id = 'bench-0') c)
@@ -130,8 +130,13 @@ class Wishes:
         self._used: set[tuple[int, int]] = set()
 
     def take(self, count: int) -> list[bytes]:
-        """This many requests, each by a customer who may hold one more."""
+        """So many requests, each by a customer who may hold one more."""
         return [self._request(*self._slot()) for _ in range(count)]
+
+    def crowd(self, count: int) -> list[bytes]:
+        """So many customers who want the same slot."""
+        slot = self._slot()
+        return [self._request(*slot) for _ in range(count)]
 
     def _slot(self) -> tuple[int, int]:
         while True:
@@ -159,7 +164,7 @@ def show(name: str, value: str, goal: str = "") -> None:
 
 def measure_rounds(product: dict[str, str], options: argparse.Namespace) -> list[float]:
     """Limit and product in turns; prints each round and returns the ratios."""
-    customers = options.rounds * options.requests // HOLDS_PER_CUSTOMER + 200
+    customers = options.rounds * options.requests // HOLDS_PER_CUSTOMER + 400
     database = product["DATABASE_OWNER_URL"]
     site = urlsplit(product["SLOTBASE_URL"])
     address = (str(site.hostname), int(site.port or 80))
@@ -188,6 +193,7 @@ def measure_rounds(product: dict[str, str], options: argparse.Namespace) -> list
             f"{dict(result.statuses)}",
         )
     _one_at_a_time(database, address, wishes)
+    _one_slot(address, wishes)
     return ratios
 
 
@@ -198,6 +204,15 @@ def _one_at_a_time(database: str, address: tuple[str, int], wishes: Wishes) -> N
     show("one client: hold, p50 ms", f"{alone.percentile(50):.2f}")
     ratio = alone.percentile(50) / limit_ms
     show("one client: hold over limit", f"{ratio:.1f}x", "must 7, goal 4.6")
+
+
+def _one_slot(address: tuple[str, int], wishes: Wishes) -> None:
+    crowd = load.run(address, wishes.crowd(200), connections=200, seconds=30)
+    show(
+        "200 clients for one slot: slowest answer, ms",
+        f"{max(crowd.latencies) * 1000:,.0f}",
+        f"must 3,000; {dict(crowd.statuses)}",
+    )
 
 
 def take_limit(database: str, *, clients: int, seconds: int) -> tuple[float, float]:

@@ -148,7 +148,7 @@ def get_rules(
         ResourceNotFound: there is none, or it is not bookable.
     """
     with connection.cursor() as cursor:
-        days = (first - 2 * DAY, last + 2 * DAY)
+        days = (first - 3 * DAY, last + 3 * DAY)
         cursor.execute(_RULES, [*days, customer_id, resource_id])
         row = cursor.fetchone()
     if row is None:

@@ -22,7 +22,7 @@ from recovery.api.idempotent import answer_once, read_key
 from slotbase.accounts.models import User
 from slotbase.lib.api.pagination import NewestFirst
 from slotbase.lib.api.throttles import HoldThrottle
-from slotbase.lib.errors import ValidationFailed
+from slotbase.lib.errors import DomainError, ValidationFailed
 
 
 def customer_of(request: Request) -> UUID:
@@ -178,12 +178,12 @@ def _hold_body(hold_id: UUID, customer_id: UUID) -> dict[str, Any]:
 
 def _alternatives(wanted: holds.Wanted) -> list[dict[str, Any]]:
     """Up to three free slots near the wanted one, read after the transaction."""
-    rules = queries.get_rules(
-        wanted.resource_id,
-        first=wanted.start_time.date(),
-        last=wanted.end_time.date(),
-    )
-    slot = holds.check_slot(rules, wanted)
+    first, last = wanted.start_time.date(), wanted.end_time.date()
+    try:
+        rules = queries.get_rules(wanted.resource_id, first=first, last=last)
+        slot = holds.check_slot(rules, wanted)
+    except DomainError:  # the calendar changed since; the slot is taken all the same
+        return []
     return [
         shapes.show_slot(each, rules, wanted.units)
         for each in queries.list_alternatives(rules, slot, units=wanted.units)

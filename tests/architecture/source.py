@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
+from typing import TypeGuard
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("slotbase", "recovery", "notifications", "payments", "bookings")
@@ -45,9 +46,8 @@ class Source:
             if isinstance(node, ast.JoinedStr):
                 skipped |= {id(part) for part in ast.walk(node) if part is not node}
                 yield node, "".join(map(_text_of, node.values))
-            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-                if id(node) not in skipped:
-                    yield node, node.value
+            elif id(node) not in skipped and _is_text(node):
+                yield node, node.value
 
 
 Rule = Callable[[Source], Iterable[str]]
@@ -93,6 +93,9 @@ def _docstrings(tree: ast.Module) -> Iterator[ast.AST]:
             yield node.body[0].value  # type: ignore[attr-defined]
 
 
+def _is_text(node: ast.AST) -> TypeGuard[ast.Constant]:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
+
+
 def _text_of(part: ast.expr) -> str:
-    is_text = isinstance(part, ast.Constant) and isinstance(part.value, str)
-    return part.value if is_text else "{}"  # type: ignore[attr-defined]
+    return str(part.value) if _is_text(part) else "{}"

@@ -15,7 +15,12 @@ from rest_framework.viewsets import ViewSetMixin
 from tests.architecture.source import Source, breaches, planted
 
 COMMANDS = {"post", "put", "patch", "delete"}
-WITHOUT_LOGIN = {"VenueListView", "ResourceListView", "ResourceView", "AvailabilityView"}
+WITHOUT_LOGIN = {
+    "VenueListView",
+    "ResourceListView",
+    "ResourceView",
+    "AvailabilityView",
+}
 
 
 def api_views() -> dict[str, type[APIView]]:

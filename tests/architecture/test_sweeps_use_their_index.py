@@ -1,9 +1,9 @@
 """A sweep finds what is due by its index, however many rows are not due.
 
 Each runs among 100,000 rows that are not due and three that are, and PostgreSQL tells
-how it finds them when the statement is prepared and has run often, as it is in a worker.
-The index must serve the comparison with the clock: one that only gives the order would
-be read to its end (ADR 0005).
+how it finds them when the statement is prepared and has run often, as in a worker. The
+index must serve the comparison with the clock: one that only gives the order would be
+read to its end (ADR 0005).
 """
 
 import json

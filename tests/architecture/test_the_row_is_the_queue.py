@@ -31,11 +31,13 @@ def our_tasks() -> dict[str, Any]:
 def faults_of_task(name: str, run: Callable[..., Any]) -> list[str]:
     parameters = inspect.signature(run).parameters.values()
     faults = []
-    if name.split(".")[0] not in LABELS:
+    if name.split(".", maxsplit=1)[0] not in LABELS:
         faults.append("not named app.verb_noun")
     if not any(each.kind is each.VAR_KEYWORD for each in parameters):
         faults.append("does not accept what a later version may send (**_)")
-    if any(each.kind not in {each.VAR_KEYWORD, each.KEYWORD_ONLY} for each in parameters):
+    if any(
+        each.kind not in {each.VAR_KEYWORD, each.KEYWORD_ONLY} for each in parameters
+    ):
         faults.append("has positional parameters")
     if inspect.signature(run).return_annotation is not None:
         faults.append("returns something")
@@ -94,7 +96,9 @@ def test_a_task_outside_the_apps_would_be_seen() -> None:
 
 
 def test_every_beat_entry_wakes_a_task_that_a_worker_listens_for() -> None:
-    faulty = {name: faults_of_entry(each, our_tasks()) for name, each in SCHEDULE.items()}
+    faulty = {
+        name: faults_of_entry(each, our_tasks()) for name, each in SCHEDULE.items()
+    }
 
     assert SCHEDULE
     assert {name: faults for name, faults in faulty.items() if faults} == {}

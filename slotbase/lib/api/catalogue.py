@@ -22,7 +22,7 @@ def list_kinds() -> list[Kind]:
 
 
 def walk_kinds() -> Iterator[Kind]:
-    """What the framework, our middleware and each domain error report, in this order."""
+    """What the framework, our middleware and domain errors report, in this order."""
     # Only errors that are imported are known, and the views import all that they raise.
     import_module(settings.ROOT_URLCONF)
     yield from FRAMEWORK_KINDS.values()

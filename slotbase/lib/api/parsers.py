@@ -68,12 +68,14 @@ def _refuse_constant(name: str) -> NoReturn:
 def _walk(data: Any) -> Iterator[Any]:
     """Every value and key; level by level, since Python limits recursion."""
     level = [data]
-    for _ in range(MAX_DEPTH + 1):
+    for _ in range(MAX_DEPTH):
         yield from level
         level = [inner for outer in level for inner in _inside(outer)]
         if not level:
             return
-    raise ParseError("The JSON is nested too deeply.")
+    yield from level
+    if any(isinstance(value, list | dict) for value in level):
+        raise ParseError("The JSON is nested too deeply.")
 
 
 def _inside(value: Any) -> list[Any]:

@@ -17,8 +17,8 @@ HEADING = """# States
 
 Every state column has one table of legal moves in its app's `states.py`; the pictures
 below are drawn from those tables by `manage.py draw_states`, so do not edit this page.
-Services move a row under its lock and along these arrows only, a CheckConstraint refuses
-a state that is not in the table, and every move leaves an audit entry
+Services move a row under its lock and along these arrows only, a CheckConstraint
+refuses a state that is not in the table, and every move leaves an audit entry
 ([ADR 0007](../adr/0007-explicit-moves.md)).
 """
 

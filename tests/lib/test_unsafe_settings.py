@@ -1,0 +1,130 @@
+"""With DEBUG off, nothing starts with unsafe settings, and each of them is named."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+from pytest_django import Settings
+
+from slotbase.lib.checks import refuse_unsafe_settings
+
+ROOT = Path(__file__).resolve().parents[2]
+SAFE = {
+    "DEBUG": "false",
+    "DEMO": "false",
+    "SECRET_KEY": "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ",
+    "ALLOWED_HOSTS": "slotbase.example",
+    "CLERK_ISSUER": "https://clerk.slotbase.example",
+    "CLERK_JWKS_URL": "https://clerk.slotbase.example/.well-known/jwks.json",
+    "CLERK_AUTHORIZED_PARTIES": "https://app.slotbase.example",
+}
+
+
+NAMES = [name for name in SAFE if name != "DEBUG"]
+
+
+def start(command: str = "check", **over: str) -> subprocess.CompletedProcess[str]:
+    """Start a process of the product with these settings and nothing else."""
+    return subprocess.run(
+        [sys.executable, "manage.py", command],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], **SAFE, **over},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_safe_settings_start() -> None:
+    done = start()
+
+    assert done.returncode == 0, done.stderr
+
+
+def test_all_unsafe_values_stop_the_start_and_are_named_at_once() -> None:
+    unsafe = dict.fromkeys(NAMES, "") | {"DEMO": "true", "SECRET_KEY": "letmein"}
+    done = start(**unsafe, HTTPS_ONLY="false")
+
+    assert done.returncode != 0
+    assert "ImproperlyConfigured: Unsafe settings." in done.stderr
+    for name in (*NAMES, "HTTPS_ONLY"):
+        assert f"{name}:" in done.stderr
+    assert "letmein" not in done.stderr
+
+
+@pytest.mark.parametrize("command", ["migrate", "shell"])
+def test_no_command_starts_unsafe(command: str) -> None:
+    done = start(command, SECRET_KEY="")
+
+    assert done.returncode != 0
+    assert "SECRET_KEY" in done.stderr
+
+
+def test_a_developer_may_start_with_nothing() -> None:
+    nothing = dict.fromkeys(NAMES, "") | {"SECRET_KEY": "x", "DEMO": "false"}
+    done = start(**nothing, DEBUG="true")
+
+    assert done.returncode == 0, done.stderr
+
+
+def is_refused(settings: Settings, **over: Any) -> str:
+    """Why these settings are refused; empty if they are not."""
+    safe = {
+        "DEMO": False,
+        "HTTPS_ONLY": True,
+        **{n: SAFE[n] for n in ("SECRET_KEY", "CLERK_ISSUER", "CLERK_JWKS_URL")},
+        **{
+            name: [SAFE[name]] for name in ("ALLOWED_HOSTS", "CLERK_AUTHORIZED_PARTIES")
+        },
+    }
+    for name, value in {**safe, **over}.items():
+        setattr(settings, name, value)
+    try:
+        refuse_unsafe_settings()
+    except ImproperlyConfigured as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SECRET_KEY", "x"),
+        ("SECRET_KEY", "x" * 64),
+        ("SECRET_KEY", SAFE["SECRET_KEY"][:49]),
+        ("ALLOWED_HOSTS", []),
+        ("ALLOWED_HOSTS", ["*"]),
+        ("ALLOWED_HOSTS", ["slotbase.example", "*.example"]),
+        ("DEMO", True),
+        ("HTTPS_ONLY", False),
+        ("CLERK_ISSUER", ""),
+        ("CLERK_JWKS_URL", ""),
+        ("CLERK_JWKS_URL", "http://clerk.slotbase.example/jwks.json"),
+        ("CLERK_AUTHORIZED_PARTIES", []),
+    ],
+)
+def test_a_single_unsafe_value_is_refused_by_its_name(
+    settings: Settings, name: str, value: Any
+) -> None:
+    assert is_refused(settings, **{name: value}).startswith(f"Unsafe settings. {name}:")
+
+
+@pytest.mark.parametrize(
+    "over",
+    [
+        {},
+        {"ALLOWED_HOSTS": ["localhost", "127.0.0.1", "[::1]"], "DEMO": True},
+        {"ALLOWED_HOSTS": ["localhost"], "HTTPS_ONLY": False},
+        {
+            "ALLOWED_HOSTS": ["localhost"],
+            "DEMO": True,
+            "CLERK_JWKS_URL": "http://127.0.0.1:9/jwks.json",
+        },
+    ],
+)
+def test_what_is_safe_is_not_refused(settings: Settings, over: dict[str, Any]) -> None:
+    assert is_refused(settings, **over) == ""
