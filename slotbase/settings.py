@@ -249,7 +249,10 @@ SPECTACULAR_SETTINGS = {
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "TAGS": [
         {"name": "venues", "description": "Where."},
-        {"name": "resources", "description": "What can be booked, and when it is free."},
+        {
+            "name": "resources",
+            "description": "What can be booked, and when it is free.",
+        },
         {"name": "holds", "description": "Keep a slot for some minutes; confirm it."},
         {"name": "bookings", "description": "What the customer has."},
     ],

@@ -48,7 +48,8 @@ def body_limit(get_response: Handler) -> Handler:
         length = request.META.get("CONTENT_LENGTH") or "0"
         if not (length.isascii() and length.isdecimal()):
             return problem_json(INVALID, "Content-Length is not a number.")
-        if int(length) > settings.MAX_BODY_BYTES:
+        # Python refuses to read a number of thousands of digits.
+        if len(length) > 18 or int(length) > settings.MAX_BODY_BYTES:
             return problem_json(
                 TOO_LARGE, f"Send at most {settings.MAX_BODY_BYTES} bytes."
             )

@@ -10,6 +10,7 @@ from rest_framework.test import APIClient
 
 from bookings.models import Resource
 from slotbase.accounts.models import User
+from tests.bookings.routes import ALL, Route
 from tests.factories import make_booking, make_customer, make_resource, tomorrow
 
 
@@ -42,11 +43,11 @@ def wish(court: Resource) -> dict[str, Any]:
 
 
 @pytest.fixture
-def fill(alice: User, court: Resource) -> Callable[[str], str]:
-    """Puts ids of Alice's own objects into an address."""
+def routes(alice: User, court: Resource) -> list[Route]:
+    """Every method and address, with ids of Alice's own objects."""
     booking = make_booking(customer=alice, resource=court)
     ids = {"resource": court.pk, "hold": booking.hold_id, "booking": booking.pk}
-    return lambda address: address.format_map(ids)
+    return [(method, address.format_map(ids)) for method, address in ALL]
 
 
 @pytest.fixture

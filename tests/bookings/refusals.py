@@ -4,8 +4,6 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from django.http import HttpResponse
-
 from bookings.models import Booking, BookingHold, SlotClaim
 from recovery.models import AuditEntry, IdempotencyRecord
 from tests.bookings.document import documented_codes
@@ -20,20 +18,22 @@ def count_rows() -> list[int]:
 
 
 def refused(
-    send: Callable[[], HttpResponse], status: int, code: str, field: str | None = None
-) -> dict[str, Any]:
-    """Send a request that must be refused in just this way; returns the problem."""
+    send: Callable[[], Any], status: int, code: str, field: str | None = None
+) -> Any:
+    """Send a request that must be refused in just this way; returns the answer."""
     before = count_rows()
     answer = send()
     problem = read_problem(answer, status, code)
     assert count_rows() == before
     assert field is None or field in problem["errors"], problem
-    return problem
+    return answer
 
 
-def read_problem(answer: HttpResponse, status: int, code: str) -> dict[str, Any]:
+def read_problem(answer: Any, status: int, code: str) -> dict[str, Any]:
     """The problem document of an answer, after a look at all its members."""
-    assert answer.status_code == status, answer.content
+    request = answer.wsgi_request
+    where = f"{request.method} {request.get_full_path()}: "
+    assert answer.status_code == status, where + answer.content.decode()
     assert answer["Content-Type"] == "application/problem+json"
     problem: dict[str, Any] = json.loads(answer.content)
     assert problem.keys() >= MEMBERS

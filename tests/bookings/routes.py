@@ -2,10 +2,10 @@
 
 from typing import Any
 
-import pytest
 from rest_framework.test import APIClient
 
-ALL = [
+Route = tuple[str, str]
+ALL: list[Route] = [
     ("GET", "/api/v1/venues/"),
     ("GET", "/api/v1/resources/"),
     ("GET", "/api/v1/resources/{resource}/"),
@@ -19,14 +19,17 @@ ALL = [
     ("GET", "/api/v1/bookings/{booking}/history/"),
     ("POST", "/api/v1/bookings/{booking}/cancel/"),
 ]
-PRIVATE = [(m, a) for m, a in ALL if a.startswith(("/api/v1/holds", "/api/v1/book"))]
-OF_AN_OBJECT = [(method, address) for method, address in PRIVATE if "{" in address]
-POSTS = [address for method, address in ALL if method == "POST"]
+PUBLIC = ("/api/v1/venues/", "/api/v1/resources/")
 
 
-def every(routes: list[tuple[str, str]]) -> Any:
-    """A test of each of these routes."""
-    return pytest.mark.parametrize(("method", "address"), routes)
+def private(routes: list[Route]) -> list[Route]:
+    """Those that need a customer."""
+    return [route for route in routes if not route[1].startswith(PUBLIC)]
+
+
+def posts(routes: list[Route]) -> list[str]:
+    """The addresses of those that take a body."""
+    return [address for method, address in routes if method == "POST"]
 
 
 def post(api: APIClient, address: str, body: bytes, **more: Any) -> Any:

@@ -1,7 +1,6 @@
 """Bodies that are no JSON object, too large or of another type: nothing is written."""
 
 import json
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -9,7 +8,7 @@ import pytest
 from rest_framework.test import APIClient
 
 from tests.bookings.refusals import refused
-from tests.bookings.routes import ALL, POSTS, every, post
+from tests.bookings.routes import Route, post, posts
 
 pytestmark = pytest.mark.django_db
 
@@ -46,17 +45,14 @@ NOT_AN_OBJECT = {
 
 
 @pytest.mark.parametrize("body", NOT_AN_OBJECT.values(), ids=NOT_AN_OBJECT)
-@pytest.mark.parametrize("address", POSTS)
 def test_a_body_that_is_no_json_object_is_refused(
-    api: APIClient, fill: Callable[[str], str], address: str, body: bytes
+    api: APIClient, routes: list[Route], body: bytes
 ) -> None:
-    send = partial(post, api, fill(address), body)
-
-    problem = refused(send, 400, "validation_error")
-
-    # What broke is told; how our parser is built is not.
-    assert "Exceeds" not in problem["detail"]
-    assert "codec" not in problem["detail"]
+    for address in posts(routes):
+        answer = refused(partial(post, api, address, body), 400, "validation_error")
+        # What broke is told; how our parser is built is not.
+        assert "Exceeds" not in answer.json()["detail"]
+        assert "codec" not in answer.json()["detail"]
 
 
 @pytest.mark.parametrize(
@@ -68,30 +64,24 @@ def test_a_body_that_is_no_json_object_is_refused(
         "multipart/form-data; boundary=x",
         "application/octet-stream",
         "application/problem+json",
-        "json",
-        ";;;",
-        "/",
-        "\xff",
-        "",
+        *("json", ";;;", "/", "\xff", ""),
     ],
 )
-@pytest.mark.parametrize("address", POSTS)
 def test_a_body_of_another_type_is_refused(
-    api: APIClient, fill: Callable[[str], str], address: str, content_type: str
+    api: APIClient, routes: list[Route], content_type: str
 ) -> None:
-    send = partial(post, api, fill(address), b'{"a": 1}', content_type=content_type)
+    for address in posts(routes):
+        send = partial(post, api, address, b'{"a": 1}', content_type=content_type)
+        refused(send, 415, "unsupported_media_type")
 
-    refused(send, 415, "unsupported_media_type")
 
-
-@every(ALL)
-@pytest.mark.parametrize("length", ["262145", "9" * 400])
+@pytest.mark.parametrize("length", ["262145", "9" * 400, "9" * 5000])
 def test_a_body_that_is_too_large_is_refused_unread(
-    api: APIClient, fill: Callable[[str], str], method: str, address: str, length: str
+    api: APIClient, routes: list[Route], length: str
 ) -> None:
-    send = partial(api.generic, method, fill(address), CONTENT_LENGTH=length)
-
-    refused(send, 413, "payload_too_large")
+    for route in routes:
+        send = partial(api.generic, *route, CONTENT_LENGTH=length)
+        refused(send, 413, "payload_too_large")
 
 
 def test_a_body_of_the_largest_size_is_read(api: APIClient) -> None:
@@ -115,8 +105,6 @@ def test_the_same_value_twice_under_one_key_is_refused_too(
 ) -> None:
     text = json.dumps(wish)[:-1] + f', "resource": {wish["resource"]}}}'
 
-    problem = refused(
-        partial(post, api, "/api/v1/holds/", text.encode()), 400, "validation_error"
-    )
+    send = partial(post, api, "/api/v1/holds/", text.encode())
 
-    assert "twice" in problem["detail"]
+    assert "twice" in refused(send, 400, "validation_error").json()["detail"]

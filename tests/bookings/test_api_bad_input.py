@@ -92,7 +92,8 @@ def hold_refused(
     api: APIClient, body: Any, code: str, field: str | None = None, status: int = 400
 ) -> dict[str, Any]:
     send = partial(post, api, "/api/v1/holds/", body)
-    return refused(send, status, code, field)
+    problem: dict[str, Any] = refused(send, status, code, field).json()
+    return problem
 
 
 @cases(
