@@ -258,7 +258,8 @@ class BookingHold(models.Model):
         )
 
     def __str__(self) -> str:
-        return f"{self.resource} {self.start_time:%Y-%m-%d %H:%M} UTC"
+        local = self.start_time.astimezone(self.resource.venue.zone)
+        return f"{self.resource} {local:%Y-%m-%d %H:%M %Z}"
 
     @property
     def occupied(self) -> Interval:

@@ -29,6 +29,12 @@ class AuditEntry(models.Model):
                 fields=["subject_type", "subject_id", "id"],
                 name="recovery_audit_subject",
             ),
+            models.Index(fields=["request_id"], name="recovery_audit_request"),
+            models.Index(
+                fields=["actor_id", "id"],
+                condition=models.Q(actor_kind="staff"),
+                name="recovery_audit_staff",
+            ),
         )
 
     def __str__(self) -> str:

@@ -48,4 +48,12 @@ class Migration(migrations.Migration):
                 'constraints': [models.UniqueConstraint(fields=('principal', 'key'), name='recovery_idempotency_once')],
             },
         ),
+        migrations.AddIndex(
+            model_name='auditentry',
+            index=models.Index(fields=['request_id'], name='recovery_audit_request'),
+        ),
+        migrations.AddIndex(
+            model_name='auditentry',
+            index=models.Index(condition=models.Q(('actor_kind', 'staff')), fields=['actor_id', 'id'], name='recovery_audit_staff'),
+        ),
     ]

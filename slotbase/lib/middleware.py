@@ -42,9 +42,12 @@ def request_id(get_response: Handler) -> Handler:
 
 
 def body_limit(get_response: Handler) -> Handler:
-    """Refuse a body over MAX_BODY_BYTES before anything reads it."""
+    """Refuse a body over MAX_BODY_BYTES, or of unknown length, before it is read."""
 
     def handle(request: HttpRequest) -> HttpResponse:
+        if "Transfer-Encoding" in request.headers:
+            # Django would take the body for empty.
+            return problem_json(INVALID, "Send a Content-Length, not chunks.")
         length = request.META.get("CONTENT_LENGTH") or "0"
         if not (length.isascii() and length.isdecimal()):
             return problem_json(INVALID, "Content-Length is not a number.")

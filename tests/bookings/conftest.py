@@ -1,7 +1,7 @@
 """A customer at the API, a court to book and a clock to set."""
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -10,7 +10,8 @@ from rest_framework.test import APIClient
 
 from bookings.models import Resource
 from slotbase.accounts.models import User
-from tests.bookings.routes import ALL, Route
+from tests.bookings.free_slots import MONDAY
+from tests.bookings.routes import ALL, Route, client_of
 from tests.factories import make_booking, make_customer, make_resource, tomorrow
 
 
@@ -26,10 +27,8 @@ def court(db: None) -> Resource:
 
 @pytest.fixture
 def api(alice: User) -> APIClient:
-    """Alice's client; how she proves who she is has its own tests."""
-    client = APIClient(raise_request_exception=False)
-    client.force_authenticate(alice)
-    return client
+    """Alice's client."""
+    return client_of(alice)
 
 
 @pytest.fixture
@@ -63,3 +62,9 @@ def set_clock(db: None) -> Callable[[datetime], None]:
             )
 
     return at
+
+
+@pytest.fixture
+def _a_sunday_in_may(set_clock: Callable[[datetime], None]) -> None:
+    """It is the noon before `free_slots.MONDAY`."""
+    set_clock(MONDAY - timedelta(hours=12))

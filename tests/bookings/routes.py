@@ -4,6 +4,8 @@ from typing import Any
 
 from rest_framework.test import APIClient
 
+from slotbase.accounts.models import User
+
 Route = tuple[str, str]
 ALL: list[Route] = [
     ("GET", "/api/v1/venues/"),
@@ -30,6 +32,13 @@ def private(routes: list[Route]) -> list[Route]:
 def posts(routes: list[Route]) -> list[str]:
     """The addresses of those that take a body."""
     return [address for method, address in routes if method == "POST"]
+
+
+def client_of(customer: User) -> APIClient:
+    """A customer's client; how they prove who they are has its own tests."""
+    client = APIClient(raise_request_exception=False)
+    client.force_authenticate(customer)
+    return client
 
 
 def post(api: APIClient, address: str, body: bytes, **more: Any) -> Any:

@@ -108,3 +108,14 @@ def test_the_same_value_twice_under_one_key_is_refused_too(
     send = partial(post, api, "/api/v1/holds/", text.encode())
 
     assert "twice" in refused(send, 400, "validation_error").json()["detail"]
+
+
+def test_a_body_in_chunks_is_refused_and_not_taken_for_an_empty_one(
+    api: APIClient, routes: list[Route]
+) -> None:
+    headers = {"Transfer-Encoding": "chunked"}
+    for address in posts(routes):
+        answer = refused(
+            partial(post, api, address, b"{}", headers=headers), 400, "validation_error"
+        )
+        assert "Content-Length" in answer.json()["detail"]

@@ -20,6 +20,7 @@ from slotbase.accounts.models import User
 from slotbase.lib.clock import Now
 from tests.bookings.document import check_against_document
 from tests.bookings.refusals import read_problem
+from tests.bookings.routes import client_of
 from tests.concurrency.race import at_once
 from tests.factories import (
     expire,
@@ -37,12 +38,6 @@ def send(
 ) -> Any:
     headers = {} if key is None else {"Idempotency-Key": key}
     return api.post(f"/api/v1/{path}/", body, "json", headers=headers)
-
-
-def client_of(customer: User) -> APIClient:
-    client = APIClient(raise_request_exception=False)
-    client.force_authenticate(customer)
-    return client
 
 
 def is_replay(answer: Any) -> bool:

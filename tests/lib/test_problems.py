@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from django.test import Client
 from rest_framework.test import APIClient
 
 from tests.lib.urls import SECRET
@@ -44,6 +45,24 @@ def test_a_bug_is_a_500_that_tells_the_request_id_and_nothing_else(
         "retryable": False,
         "request_id": answer["X-Request-Id"],
     }
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "says"),
+    [("operational", 503, "Please try again"), ("bug", 500, "broken on our side")],
+)
+def test_staff_are_told_by_a_page_that_something_failed(
+    client: Client, name: str, status: int, says: str
+) -> None:
+    client.raise_request_exception = False
+
+    answer = client.get(f"/admin/fails/{name}/")
+
+    page = answer.content.decode()
+    assert (answer.status_code, answer["Content-Type"][:9]) == (status, "text/html")
+    assert says in page
+    assert answer["X-Request-Id"] in page
+    assert SECRET not in page
 
 
 @pytest.mark.parametrize(

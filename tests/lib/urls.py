@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError, OperationalError, connection, transaction
 from django.http import Http404, HttpRequest, HttpResponse
@@ -58,7 +59,14 @@ def plain(request: HttpRequest) -> HttpResponse:
     raise RuntimeError(SECRET)
 
 
+def staff_page(request: HttpRequest, name: str) -> HttpResponse:
+    """A page of the back office that fails."""
+    raise ERRORS[name]
+
+
 urlpatterns: list[Any] = [
+    path("admin/fails/<str:name>/", staff_page),
+    path("admin/", admin.site.urls),
     path("fails/<str:name>/", Failing.as_view()),
     path("sql/<str:state>/", Sql.as_view()),
     path("plain/", plain),

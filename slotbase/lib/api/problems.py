@@ -1,6 +1,7 @@
 """Errors as problem documents (RFC 9457): one shape for every route and failure."""
 
 import json
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +9,7 @@ import structlog
 from django.core.exceptions import PermissionDenied
 from django.db import DatabaseError
 from django.http import Http404, HttpRequest, HttpResponse
+from django.template.loader import render_to_string
 from rest_framework import exceptions
 from rest_framework.response import Response
 
@@ -16,6 +18,7 @@ from slotbase.lib.db import is_unavailable
 from slotbase.lib.errors import DomainError, Unavailable
 
 CONTENT_TYPE = "application/problem+json"
+DATABASE_AWAY = "The database does not answer. Nothing was changed."
 DOCS = "/api/docs/errors/"
 
 log = structlog.get_logger(__name__)
@@ -87,7 +90,7 @@ def problem_response(error: Exception, context: dict[str, Any]) -> Response | No
     """
     if isinstance(error, DatabaseError) and is_unavailable(error):
         log.error("database_unavailable", sqlstate=_sqlstate(error))
-        error = Unavailable("The database does not answer. Nothing was changed.")
+        error = Unavailable(DATABASE_AWAY)
     if isinstance(error, DomainError):
         return _domain_problem(error)
     if isinstance(error, Http404):
@@ -159,6 +162,17 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:  # 
     return problem_json(INVALID)
 
 
-def server_error(request: HttpRequest) -> HttpResponse:  # noqa: ARG001 - Django's signature
-    """`handler500`: a bug. The request id is what a client can tell the operator."""
-    return problem_json(BROKEN, "Nothing you did. Please tell us the request_id.")
+def server_error(request: HttpRequest) -> HttpResponse:
+    """`handler500`: a bug, or a database that is away; a page for the back office.
+
+    The request id is what a person can tell the operator.
+    """
+    kind, detail = BROKEN, "Nothing you did. Please tell us the request_id."
+    error = sys.exception()
+    if isinstance(error, DatabaseError) and is_unavailable(error):
+        kind, detail = kind_of(Unavailable), DATABASE_AWAY
+    if not request.path_info.startswith("/admin/"):
+        return problem_json(kind, detail)
+    # Without request: nothing on the page may ask the database who is signed in.
+    page = {"problem": problem_body(kind, detail)}
+    return HttpResponse(render_to_string("problem.html", page), status=kind.status)
