@@ -47,7 +47,7 @@ def own_product() -> Iterator[dict[str, str]]:
         try:
             yield read_run_env(State(Path(folder)))
         finally:
-            subprocess.run([*devstack, "down"], env=env, check=True, stdout=sys.stderr)
+            subprocess.run([*devstack, "clean"], env=env, check=True, stdout=sys.stderr)
 
 
 SEED = f"""

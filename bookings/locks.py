@@ -120,12 +120,10 @@ def claim_ended_bookings(limit: int) -> list[Booking]:
         end_time__lte=Now(),
         end_time__lt=ExpressionWrapper(Now() - buffer, DateTimeField()),
     )
-    held = (
-        BookingHold.objects.select_for_update(skip_locked=True)
-        .filter(pk__in=ended.order_by("end_time").values("hold")[:limit])
-        .values_list("pk", flat=True)
-    )
-    bookings = ended.filter(hold__in=list(held)).select_related("resource")
+    hold_ids = ended.order_by("end_time").values_list("hold", flat=True)[:limit]
+    holds = BookingHold.objects.filter(pk__in=[*hold_ids]).order_by("pk")
+    held = holds.select_for_update(skip_locked=True).values_list("pk", flat=True)
+    bookings = ended.filter(hold__in=[*held]).select_related("resource").order_by("pk")
     return list(bookings.select_for_update(skip_locked=True, of=("self",)))
 
 

@@ -27,6 +27,7 @@ from bookings.models import Booking, BookingHold, Resource
 from bookings.states import HoldSource, HoldStatus
 from recovery.models import AuditEntry
 from slotbase.accounts.models import Venue
+from slotbase.lib.clock import Now
 
 MINUTE = timedelta(minutes=1)
 
@@ -310,10 +311,14 @@ def get_hold(hold_id: UUID, *, customer_id: UUID) -> BookingHold:
     hold = (
         BookingHold.objects.select_related("resource__venue", "booking")
         .filter(pk=hold_id, customer=customer_id)
+        .annotate(has_run_out=Q(expires_at__lte=Now()))
         .first()
     )
     if hold is None:
         raise HoldNotFound
+    if hold.status == HoldStatus.ACTIVE and hold.has_run_out:
+        # Its slot is free for everybody, though no sweep has come by yet.
+        hold.status = HoldStatus.EXPIRED
     return hold
 
 

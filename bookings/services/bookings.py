@@ -14,7 +14,13 @@ from bookings.errors import (
 from bookings.locks import lock_booking_with_hold, lock_hold
 from bookings.models import Booking, BookingHold, SlotClaim
 from bookings.queries import get_booking
-from bookings.states import HOLD_MOVES, BookingStatus, HoldStatus, PaymentMode
+from bookings.states import (
+    BOOKING_MOVES,
+    HOLD_MOVES,
+    BookingStatus,
+    HoldStatus,
+    PaymentMode,
+)
 from recovery import audit, idempotency
 from slotbase.lib.clock import Now, read_clock
 from slotbase.lib.db import retry_on_conflict, transaction_required
@@ -135,7 +141,7 @@ def cancel_booking(
     booking = lock_booking_with_hold(booking_id, customer_id=customer_id)
     if booking.status in {BookingStatus.CANCELLING, BookingStatus.CANCELLED}:
         return booking
-    if booking.status != BookingStatus.CONFIRMED:
+    if BookingStatus.CANCELLING not in BOOKING_MOVES[booking.status]:
         raise NotCancellable(f"The booking is {booking.status}.")
     if booking.start_time <= read_clock():
         raise CancellationClosed("The booking has begun.")

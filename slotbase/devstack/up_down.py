@@ -47,6 +47,12 @@ def bring_up(state: State, supervise: Sequence[str]) -> None:
         if time.monotonic() > end:
             raise StackError(explanation(state))
         time.sleep(PAUSE_SECONDS)
+    status = read_status(state)
+    if supervisor is not None and status is not None and status.pid != supervisor.pid:
+        # Somebody else's is faster. Ours may still be on its way to find that out, and
+        # would begin anew if theirs were stopped before.
+        supervisor.terminate()
+        supervisor.wait()
 
 
 def bring_down(state: State) -> None:

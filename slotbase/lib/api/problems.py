@@ -18,7 +18,8 @@ from slotbase.lib.db import is_unavailable
 from slotbase.lib.errors import DomainError, Unavailable
 
 CONTENT_TYPE = "application/problem+json"
-DATABASE_AWAY = "The database does not answer. Nothing was changed."
+# Nobody can say "nothing was changed": the answer to a COMMIT may have got lost.
+DATABASE_AWAY = "The database does not answer; it may have been done or not."
 DOCS = "/api/docs/errors/"
 
 log = structlog.get_logger(__name__)

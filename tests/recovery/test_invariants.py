@@ -1,0 +1,136 @@
+"""The invariants notice what they are there for: each is broken by hand, once."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+from django.core.management import call_command
+from django.db import connection
+
+from bookings.models import Booking, BookingHold, SlotClaim
+from recovery import invariants, tasks
+from recovery.models import AuditEntry, IdempotencyRecord
+from tests.factories import make_booking, make_hold
+
+pytestmark = [pytest.mark.django_db, pytest.mark.breaks_invariants]
+
+
+def sold_twice() -> None:
+    first, second = make_hold(), make_hold()
+    BookingHold.objects.filter(pk=second.pk).update(resource=first.resource_id)
+
+
+def history_skips_a_move() -> None:
+    hold = make_hold()
+    SlotClaim.objects.filter(hold=hold).delete()
+    BookingHold.objects.filter(pk=hold.pk).update(
+        status="RELEASED", released_at=hold.created_at
+    )
+
+
+def history_has_an_illegal_move() -> None:
+    booking = make_booking()
+    AuditEntry.objects.create(
+        actor_kind="system",
+        action="booking.x",
+        subject_type="booking",
+        subject_id=str(booking.pk),
+        from_state="CONFIRMED",
+        to_state="CANCELLED",
+    )
+
+
+def claim_is_missing() -> None:
+    SlotClaim.objects.filter(hold=make_booking().hold_id).delete()
+
+
+def claim_is_of_other_time() -> None:
+    hold = make_hold()
+    later = (hold.end_time, hold.end_time + (hold.end_time - hold.start_time))
+    SlotClaim.objects.filter(hold=hold).update(during=later)
+
+
+def booking_without_confirmed_hold() -> None:
+    hold = make_booking().hold
+    BookingHold.objects.filter(pk=hold.pk).update(status="ACTIVE")
+
+
+def confirmed_too_late() -> None:
+    booking = make_booking()
+    Booking.objects.filter(pk=booking.pk).update(created_at=booking.end_time)
+
+
+def other_time_than_held() -> None:
+    booking = make_booking()
+    Booking.objects.filter(pk=booking.pk).update(units=[7])
+
+
+def key_with_two_answers() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "ALTER TABLE recovery_idempotencyrecord"
+            " DROP CONSTRAINT recovery_idempotency_once"
+        )
+    for number in (200, 201):
+        IdempotencyRecord.objects.create(
+            principal="a",
+            key="k",
+            route="r",
+            body_hash="h",
+            status=number,
+            object_id="01a20a68-ab93-7eac-b733-d41a08772a56",
+        )
+
+
+BREAKS: list[tuple[str, Callable[[], None]]] = [
+    ("I1", sold_twice),
+    ("I6.hold", history_skips_a_move),
+    ("I6.booking", history_has_an_illegal_move),
+    ("I7.claims", claim_is_missing),
+    ("I7.claims", claim_is_of_other_time),
+    ("I7.confirmed", booking_without_confirmed_hold),
+    ("I7.in_time", confirmed_too_late),
+    ("I17", other_time_than_held),
+    ("I9", key_with_two_answers),
+]
+
+
+@pytest.mark.parametrize(("id_", "break_it"), BREAKS)
+def test_a_broken_invariant_is_found(id_: str, break_it: Callable[[], None]) -> None:
+    assert invariants.find_violations() == []
+
+    break_it()
+
+    assert id_ in {violation.id for violation in invariants.find_violations()}
+
+
+def test_every_invariant_has_been_broken_once() -> None:
+    broken = {id_ for id_, _ in BREAKS}
+    assert broken == {each.id for each in invariants.registered()}
+
+
+def test_the_command_names_rows_and_exits_with_1(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    claim_is_missing()
+
+    with pytest.raises(SystemExit) as exit_:
+        call_command("check_invariants", "--json")
+
+    assert exit_.value.code == 1
+    [violation] = json.loads(capsys.readouterr().out)
+    assert violation["id"] == "I7.claims"
+    assert violation["rows"] == [str(BookingHold.objects.get().pk)]
+    with pytest.raises(SystemExit):
+        call_command("check_invariants")
+
+
+def test_the_command_is_content_when_everything_holds(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    make_booking()
+
+    call_command("check_invariants")
+    tasks.check_invariants()
+
+    assert "invariants hold" in capsys.readouterr().out
