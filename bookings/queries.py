@@ -1,212 +1,22 @@
 """Reading what can be booked and what is taken. Nothing here locks or writes."""
 
-import json
 from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
-from typing import Any
+from datetime import datetime, timedelta
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from django.db import connection
 from django.db.models import Count, Q, QuerySet
 
 from bookings.errors import BookingNotFound, HoldNotFound, ResourceNotFound
-from bookings.hours import (
-    DAY,
-    Interval,
-    SpecialDay,
-    WeeklyHours,
-    closed_intervals,
-    local_days,
-    open_until,
-    opening_intervals,
-)
+from bookings.hours import DAY, Interval, open_until
 from bookings.models import Booking, BookingHold, Resource
-from bookings.states import HoldSource, HoldStatus
+from bookings.rules import Rules
+from bookings.states import HoldStatus
 from recovery.models import AuditEntry
 from slotbase.accounts.models import Venue
 from slotbase.lib.clock import Now
-
-MINUTE = timedelta(minutes=1)
-
-
-def in_minutes(length: timedelta) -> int:
-    """A length in whole minutes."""
-    return length // MINUTE
-
-
-@dataclass(frozen=True)
-class ActiveHold:
-    """What a customer keeps from others at this moment."""
-
-    id: UUID
-    resource_id: int
-    start_time: datetime
-    end_time: datetime
-    unit_count: int
-
-
-@dataclass(frozen=True)
-class Rules:
-    """All that decides whether a slot of a resource may be sold, read at one moment."""
-
-    resource_id: int
-    venue_id: int
-    zone: ZoneInfo
-    currency: str
-    price_minor: int
-    payment_mode: str
-    step: timedelta
-    shortest: timedelta
-    longest: timedelta
-    buffer_before: timedelta
-    buffer_after: timedelta
-    notice: timedelta
-    horizon: timedelta
-    units: dict[int, int]  # live unit numbers, from the lowest, to unit ids
-    weekly: list[WeeklyHours]
-    special: list[SpecialDay]
-    now: datetime
-    active_holds: list[ActiveHold]  # of the customer for whom the rules were read
-
-    @property
-    def capacity(self) -> int:
-        """How many units can be sold at the same time."""
-        return len(self.units)
-
-    def occupied(self, slot: Interval) -> Interval:
-        """What a slot takes of the calendar: itself and its buffers."""
-        return Interval(slot.start - self.buffer_before, slot.end + self.buffer_after)
-
-    def price(self, length: timedelta, units: int) -> int:
-        """Price in minor units; exact, since a length is a multiple of the step."""
-        return self.price_minor * (length // self.step) * units
-
-    def length_problem(self, length: timedelta) -> str | None:
-        """Why a slot may not be this long, in words; None if it may."""
-        if self.shortest <= length <= self.longest and not length % self.step:
-            return None
-        return (
-            f"Book {in_minutes(self.shortest)} to {in_minutes(self.longest)} minutes, "
-            f"in steps of {in_minutes(self.step)}."
-        )
-
-    def openings(self, start: datetime, end: datetime) -> list[Interval]:
-        """Opening intervals of the days around this time."""
-        days = local_days(self.zone, start, end)
-        return opening_intervals(
-            zone=self.zone, days=days, weekly=self.weekly, special=self.special
-        )
-
-    def closures(self) -> list[Interval]:
-        """Closed times of the days that were read."""
-        return closed_intervals(self.zone, self.special)
-
-
-# One statement, because every hold needs all of it: the resource with its venue, live
-# units in order, weekly hours, special days around the wanted time, the clock, and the
-# holds that count against the customer's limit (offers do not).
-_RULES = f"""
-SELECT r.id, r.venue_id, v.time_zone, v.currency, r.price_minor, r.payment_mode,
-    r.step_minutes, r.min_minutes, r.max_minutes, r.buffer_before_minutes,
-    r.buffer_after_minutes, r.notice_minutes, r.horizon_days,
-    (SELECT json_agg(json_build_array(u.id, u.number) ORDER BY u.number)
-     FROM bookings_resourceunit u
-     WHERE u.resource_id = r.id AND u.retired_at IS NULL)::text,
-    (SELECT json_agg(json_build_array(h.weekday, h.opens, h.closes))
-     FROM bookings_openinghours h WHERE h.resource_id = r.id)::text,
-    (SELECT json_agg(json_build_array(e.date, e.kind, e.opens, e.closes,
-                                      e.resource_id))
-     FROM bookings_dateexception e
-     WHERE e.venue_id = r.venue_id
-       AND e.date BETWEEN %s AND %s + r.max_minutes / 1440
-       AND (e.resource_id IS NULL OR e.resource_id = r.id))::text,
-    (SELECT json_agg(json_build_array(b.id, b.resource_id, b.start_time, b.end_time,
-                                      cardinality(b.units)))
-     FROM bookings_bookinghold b
-     WHERE b.customer_id = %s AND b.status = '{HoldStatus.ACTIVE}'
-       AND b.source = '{HoldSource.CUSTOMER}'
-       AND b.expires_at > (SELECT slotbase_now()))::text,
-    slotbase_now()
-FROM bookings_resource r JOIN accounts_venue v ON v.id = r.venue_id
-WHERE r.id = %s AND r.is_bookable
-"""  # noqa: S608 - only our own state names
-
-
-def get_rules(
-    resource_id: int, *, first: date, last: date, customer_id: UUID | None = None
-) -> Rules:
-    """The rules of a resource, with the special days that matter to some slots.
-
-    They start from `first` to `last`, dates in any zone: the venue's own are up to two
-    days off, and the hours of one more day on each side reach into them.
-
-    For a customer, also what they hold now: read it after locking the customer.
-
-    Raises:
-        ResourceNotFound: there is none, or it is not bookable.
-    """
-    with connection.cursor() as cursor:
-        days = (first - 3 * DAY, last + 3 * DAY)
-        cursor.execute(_RULES, [*days, customer_id, resource_id])
-        row = cursor.fetchone()
-    if row is None:
-        raise ResourceNotFound
-    return _rules_from(row)
-
-
-def _rules_from(row: tuple[Any, ...]) -> Rules:
-    step, shortest, longest, before, after, notice = (MINUTE * n for n in row[6:12])
-    units, weekly, special, active = (json.loads(t or "[]") for t in row[13:17])
-    return Rules(
-        resource_id=row[0],
-        venue_id=row[1],
-        zone=ZoneInfo(row[2]),
-        currency=row[3],
-        price_minor=row[4],
-        payment_mode=row[5],
-        step=step,
-        shortest=shortest,
-        longest=longest,
-        buffer_before=before,
-        buffer_after=after,
-        notice=notice,
-        horizon=DAY * row[12],
-        units={number: unit_id for unit_id, number in units},
-        weekly=[
-            WeeklyHours(weekday, _time(opens), _time(closes))
-            for weekday, opens, closes in weekly
-        ],
-        special=[_special_day(*each) for each in special],
-        now=row[17],
-        active_holds=[_active_hold(*each) for each in active],
-    )
-
-
-def _time(text: str) -> time:
-    return time.fromisoformat(text)
-
-
-def _special_day(
-    day: str, kind: str, opens: str | None, closes: str | None, resource_id: int | None
-) -> SpecialDay:
-    return SpecialDay(
-        date.fromisoformat(day),
-        kind,
-        _time(opens) if opens else None,
-        _time(closes) if closes else None,
-        resource_id is not None,
-    )
-
-
-def _active_hold(
-    hold_id: str, resource_id: int, start: str, end: str, unit_count: int
-) -> ActiveHold:
-    start_time, end_time = map(datetime.fromisoformat, (start, end))
-    return ActiveHold(UUID(hold_id), resource_id, start_time, end_time, unit_count)
-
 
 _TAKEN = """
 SELECT u.number, lower(c.during), upper(c.during)

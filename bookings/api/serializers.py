@@ -7,7 +7,8 @@ from typing import Any
 from rest_framework import serializers
 
 from bookings.models import Booking, BookingHold, Resource
-from bookings.queries import FreeSlot, Rules
+from bookings.queries import FreeSlot
+from bookings.rules import Rules
 from bookings.states import HoldStatus
 from recovery.models import AuditEntry
 from slotbase.accounts.models import Venue

@@ -17,6 +17,7 @@ from bookings.api import schema
 from bookings.api import serializers as shapes
 from bookings.errors import SlotUnavailable
 from bookings.hours import Interval, to_instant
+from bookings.rules import MINUTE, Rules, get_rules
 from bookings.services import bookings, holds
 from recovery.api.idempotent import answer_once, read_key
 from slotbase.accounts.models import User
@@ -112,11 +113,9 @@ class AvailabilityView(APIView):
         first, last = wish["from"].date(), wish["to"].date()
         if last - first > timedelta(days=settings.MAX_AVAILABILITY_DAYS + 1):
             raise _too_long()
-        rules = queries.get_rules(resource_id, first=first, last=last)
+        rules = get_rules(resource_id, first=first, last=last)
         window = _window(rules, wish)
-        length = (
-            queries.MINUTE * wish["duration"] if "duration" in wish else rules.shortest
-        )
+        length = MINUTE * wish["duration"] if "duration" in wish else rules.shortest
         if problem := rules.length_problem(length):
             raise ValidationFailed(duration=problem)
         slots = queries.list_free_slots(
@@ -131,7 +130,7 @@ class AvailabilityView(APIView):
         )
 
 
-def _window(rules: queries.Rules, wish: dict[str, datetime]) -> Interval:
+def _window(rules: Rules, wish: dict[str, datetime]) -> Interval:
     start = to_instant(wish["from"], rules.zone, field="from")
     end = to_instant(wish["to"], rules.zone, field="to")
     if start >= end:
@@ -180,7 +179,7 @@ def _alternatives(wanted: holds.Wanted) -> list[dict[str, Any]]:
     """Up to three free slots near the wanted one, read after the transaction."""
     first, last = wanted.start_time.date(), wanted.end_time.date()
     try:
-        rules = queries.get_rules(wanted.resource_id, first=first, last=last)
+        rules = get_rules(wanted.resource_id, first=first, last=last)
         slot = holds.check_slot(rules, wanted)
     except DomainError:  # the calendar changed since; the slot is taken all the same
         return []

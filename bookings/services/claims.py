@@ -14,7 +14,7 @@ from bookings.locks import (
     see_who_is_in_the_way,
 )
 from bookings.models import BookingHold, SlotClaim
-from bookings.queries import Rules
+from bookings.rules import Rules
 from bookings.states import HoldStatus
 from recovery import audit
 from recovery.audit import Actor

@@ -10,13 +10,8 @@ from bookings.errors import HoldLimit, ResourceClosed
 from bookings.hours import Interval, open_until, opening_at, to_instant
 from bookings.locks import claim_due_holds, lock_customer, lock_hold
 from bookings.models import BookingHold, SlotClaim
-from bookings.queries import (
-    ActiveHold,
-    Rules,
-    get_hold,
-    get_rules,
-    in_minutes,
-)
+from bookings.queries import get_hold
+from bookings.rules import ActiveHold, Rules, get_rules, in_minutes
 from bookings.services.claims import expire_locked_holds, win_slot
 from bookings.states import HOLD_MOVES, HoldStatus
 from recovery import audit, idempotency
