@@ -1,13 +1,19 @@
 """Addresses of the bookings API, below /api/v1/."""
 
 from django.urls import path
+from django.views.decorators.http import conditional_page
 
 from bookings.api import views
 
+# The catalogue changes rarely: its answers have an ETag, and 304 if nothing is new.
+venues = conditional_page(views.VenueListView.as_view())
+resources = conditional_page(views.ResourceListView.as_view())
+resource = conditional_page(views.ResourceView.as_view())
+
 urlpatterns = [
-    path("venues/", views.VenueListView.as_view()),
-    path("resources/", views.ResourceListView.as_view()),
-    path("resources/<int:resource_id>/", views.ResourceView.as_view()),
+    path("venues/", venues),
+    path("resources/", resources),
+    path("resources/<int:resource_id>/", resource),
     path("resources/<int:resource_id>/availability/", views.AvailabilityView.as_view()),
     path("holds/", views.HoldListView.as_view()),
     path("holds/<uuid:hold_id>/", views.HoldView.as_view()),
