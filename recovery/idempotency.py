@@ -46,9 +46,13 @@ def begin(once: Once | None, *, status: int, object_id: UUID) -> None:
     """
     if once is None:
         return
-    if _insert(once, status, object_id):
-        return
-    record = IdempotencyRecord.objects.get(principal=once.principal, key=once.key)
+    record = None
+    while record is None:  # a purge may delete the answer between the two statements
+        if _insert(once, status, object_id):
+            return
+        record = IdempotencyRecord.objects.filter(
+            principal=once.principal, key=once.key
+        ).first()
     if (record.route, record.body_hash) != (once.route, once.body_hash):
         raise KeyReused("Use a new key for a new request.")
     raise AlreadyAnswered(status=record.status, object_id=record.object_id)

@@ -5,12 +5,31 @@ variables only. With DEBUG off, `slotbase.lib.checks` refuses to start on unsafe
 """
 
 from pathlib import Path
+from typing import Any
 
 import environ
+from django.core.exceptions import ImproperlyConfigured
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-env = environ.Env()
+
+class Env(environ.Env):  # type: ignore[misc]
+    """django-environ, which also says which variable cannot be read."""
+
+    def get_value(self, var: str, *args: Any, **kwargs: Any) -> Any:
+        """The value, converted.
+
+        Raises:
+            ImproperlyConfigured: the text is not of the kind that is wanted.
+        """
+        try:
+            return super().get_value(var, *args, **kwargs)
+        except ValueError:
+            # Without the error, which may quote a password.
+            raise ImproperlyConfigured(f"{var}: it cannot be read.") from None
+
+
+env = Env()
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 # --- What kind of installation this is ----------------------------------------
@@ -88,6 +107,7 @@ WSGI_APPLICATION = "slotbase.wsgi.application"
 
 MIDDLEWARE = [
     "slotbase.lib.middleware.request_id",
+    "slotbase.lib.middleware.storable_address",
     "slotbase.lib.middleware.body_limit",
     "slotbase.lib.middleware.content_security_policy",
     "django.middleware.security.SecurityMiddleware",

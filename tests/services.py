@@ -35,6 +35,8 @@ def _start() -> None:
     programs = [postgres.program(), valkey.program(), sandbox(port)]
     _exits.enter_context(running(programs, STATE))
     with psycopg.connect(postgres.url("postgres"), autocommit=True) as superuser:
+        # To make the tests' own database.
+        superuser.execute("ALTER ROLE slotbase_owner CREATEDB")
         # To empty the audit table between tests; nobody else may.
         superuser.execute(
             "GRANT SET ON PARAMETER session_replication_role TO slotbase_owner"

@@ -15,7 +15,7 @@ from bookings.rules import ActiveHold, Rules, get_rules, in_minutes
 from bookings.services.claims import expire_locked_holds, win_slot
 from bookings.states import HOLD_MOVES, HoldStatus
 from recovery import audit, idempotency
-from slotbase.lib.clock import Now
+from slotbase.lib.clock import Now, read_clock
 from slotbase.lib.db import retry_on_conflict
 from slotbase.lib.errors import ValidationFailed
 from slotbase.lib.ids import uuid7
@@ -171,7 +171,9 @@ def release_hold(*, hold_id: UUID, customer_id: UUID) -> None:
         InvalidState: it is a booking already; cancel that.
     """
     hold = lock_hold(hold_id, customer_id=customer_id)
-    if hold.status in {HoldStatus.RELEASED, HoldStatus.EXPIRED}:
+    is_over = hold.status in {HoldStatus.RELEASED, HoldStatus.EXPIRED}
+    has_run_out = hold.status == HoldStatus.ACTIVE and hold.expires_at <= read_clock()
+    if is_over or has_run_out:
         return
     require_move(HOLD_MOVES, hold.status, HoldStatus.RELEASED)
     SlotClaim.objects.filter(hold=hold).delete()

@@ -7,9 +7,9 @@ SET client_min_messages = warning;
 \getenv owner_password SLOTBASE_OWNER_PASSWORD
 \getenv app_password SLOTBASE_APP_PASSWORD
 
--- slotbase_owner owns the tables and runs the migrations. CREATEDB is for the tests.
+-- slotbase_owner owns the tables and runs the migrations.
 SELECT 'CREATE ROLE slotbase_owner' WHERE to_regrole('slotbase_owner') IS NULL \gexec
-ALTER ROLE slotbase_owner LOGIN CREATEDB PASSWORD :'owner_password';
+ALTER ROLE slotbase_owner LOGIN PASSWORD :'owner_password';
 
 -- slotbase_app is what web, worker and beat are: it changes rows, never tables, and does
 -- not wait for ever.

@@ -5,6 +5,25 @@ from collections.abc import Iterator
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
+DAY = 86_400
+# The least and the most of each number that is safe; see docs/reference/settings.md.
+RANGES: dict[str, tuple[float, float]] = {
+    "HOLD_TTL_SECONDS": (1, DAY),
+    "MAX_ACTIVE_HOLDS": (1, 1000),
+    "MAX_AVAILABILITY_DAYS": (1, 366),
+    "SWEEP_INTERVAL_SECONDS": (0.1, 60),
+    "SWEEP_BATCH_SIZE": (1, 100_000),
+    "IDEMPOTENCY_RETENTION_HOURS": (24, 24 * 365),
+    "HOLD_RETENTION_DAYS": (1, 36_500),
+    "MAX_BODY_BYTES": (1024, 10 * 1024 * 1024),
+    "THROTTLE_USER_PER_MINUTE": (1, 10_000_000),
+    "THROTTLE_ADDRESS_PER_MINUTE": (1, 10_000_000),
+    "THROTTLE_HOLDS_PER_MINUTE": (1, 10_000_000),
+    "NUM_PROXIES": (0, 10),
+    "CLERK_KEYS_REFRESH_SECONDS": (10, 300),
+    "CLERK_KEYS_MAX_AGE_SECONDS": (300, 7 * DAY),
+    "CLERK_MAX_TOKEN_SECONDS": (60, DAY),
+}
 LOOPBACK = {"localhost", "127.0.0.1", "[::1]"}
 
 
@@ -16,7 +35,7 @@ def refuse_unsafe_settings() -> None:
     """
     if settings.DEBUG:
         return
-    problems = [*_unsafe_web(), *_unsafe_sign_in()]
+    problems = [*_unsafe_web(), *_unsafe_sign_in(), *_unsafe_numbers()]
     if problems:
         raise ImproperlyConfigured("Unsafe settings. " + " ".join(problems))
 
@@ -24,8 +43,12 @@ def refuse_unsafe_settings() -> None:
 def _unsafe_web() -> Iterator[str]:
     hosts = set(settings.ALLOWED_HOSTS)
     only_this_computer = bool(hosts) and hosts <= LOOPBACK
-    if len(settings.SECRET_KEY) < 50 or len(set(settings.SECRET_KEY)) < 5:
+    if not _is_secret(settings.SECRET_KEY):
         yield "SECRET_KEY: set 50 or more random characters."
+    if not all(map(_is_secret, settings.SECRET_KEY_FALLBACKS)):
+        yield "SECRET_KEY_FALLBACKS: only keys that were good enough as SECRET_KEY."
+    if "postgresql" not in settings.DATABASES["default"]["ENGINE"]:
+        yield "DATABASE_URL: must be a PostgreSQL, postgres://..."
     if not hosts or any("*" in host for host in hosts):
         yield "ALLOWED_HOSTS: name the hosts, without '*'."
     if settings.DEMO and not only_this_computer:
@@ -38,5 +61,20 @@ def _unsafe_sign_in() -> Iterator[str]:
     for name in ("CLERK_JWKS_URL", "CLERK_ISSUER", "CLERK_AUTHORIZED_PARTIES"):
         if not getattr(settings, name):
             yield f"{name}: set it, or no customer can sign in."
-    if not settings.DEMO and settings.CLERK_JWKS_URL.startswith("http://"):
-        yield "CLERK_JWKS_URL: must be https."
+    if "*" in settings.CLERK_AUTHORIZED_PARTIES:
+        yield "CLERK_AUTHORIZED_PARTIES: name the origins of your apps, without '*'."
+    for name in ("CLERK_JWKS_URL", "CLERK_ISSUER"):
+        value = getattr(settings, name)
+        if value and not settings.DEMO and not value.startswith("https://"):
+            yield f"{name}: must be https."
+
+
+def _unsafe_numbers() -> Iterator[str]:
+    for name, (least, most) in RANGES.items():
+        if not least <= getattr(settings, name) <= most:
+            yield f"{name}: must be from {least:g} to {most:g}."
+
+
+def _is_secret(key: str) -> bool:
+    is_varied = len(key) >= 50 and len(set(key)) >= 5
+    return is_varied and not key.startswith("django-insecure-")

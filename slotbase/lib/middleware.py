@@ -7,7 +7,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponsePermanentRedirect
 from django.middleware.common import CommonMiddleware
 
 from slotbase.lib import request_id as ids
-from slotbase.lib.api.problems import INVALID, TOO_LARGE, problem_json
+from slotbase.lib.api.problems import INVALID, TOO_LARGE, problem_json, refuse
 
 Handler = Callable[[HttpRequest], HttpResponse]
 
@@ -37,6 +37,17 @@ def request_id(get_response: Handler) -> Handler:
             return response
         finally:
             ids.end()
+
+    return handle
+
+
+def storable_address(get_response: Handler) -> Handler:
+    """Refuse an address with a NUL character, which no text in PostgreSQL may have."""
+
+    def handle(request: HttpRequest) -> HttpResponse:
+        if "%00" in request.META.get("QUERY_STRING", "") or "\0" in request.path_info:
+            return refuse(request, INVALID, "The address has a NUL character.")
+        return get_response(request)
 
     return handle
 

@@ -6,6 +6,7 @@ import pytest
 
 from bookings import tasks
 from bookings.models import Booking, BookingHold, SlotClaim
+from bookings.queries import get_hold
 from bookings.services import endings, holds
 from bookings.states import BookingStatus
 from recovery.models import AuditEntry
@@ -99,8 +100,6 @@ def test_holds_that_came_to_nothing_are_deleted_after_ninety_days_and_not_before
 
 
 def test_a_hold_that_has_run_out_is_shown_as_expired_before_any_sweep() -> None:
-    from bookings.queries import get_hold
-
     hold = make_hold()
     assert get_hold(hold.pk, customer_id=hold.customer_id).status == "ACTIVE"
 
@@ -108,3 +107,13 @@ def test_a_hold_that_has_run_out_is_shown_as_expired_before_any_sweep() -> None:
 
     assert get_hold(hold.pk, customer_id=hold.customer_id).status == "EXPIRED"
     assert BookingHold.objects.get(pk=hold.pk).status == "ACTIVE"
+
+
+def test_giving_back_a_hold_that_has_run_out_changes_nothing() -> None:
+    hold = make_hold()
+    expire(hold)
+
+    holds.release_hold(hold_id=hold.pk, customer_id=hold.customer_id)
+
+    assert BookingHold.objects.get(pk=hold.pk).status == "ACTIVE"
+    assert holds.expire_due_holds(limit=10) == 1

@@ -82,8 +82,8 @@ def test_the_owner_may_wait_and_make_tables_that_the_product_fills(owner, app):
 
 
 def test_the_product_may_fill_tables_of_a_new_test_database_too(postgres, supervisor):
-    with psycopg.connect(postgres.url("slotbase_owner"), autocommit=True) as owner:
-        owner.execute("CREATE DATABASE test_slotbase")
+    with psycopg.connect(postgres.url("postgres"), autocommit=True) as superuser:
+        superuser.execute("CREATE DATABASE test_slotbase OWNER slotbase_owner")
     with psycopg.connect(postgres.url("slotbase_owner", "test_slotbase")) as owner:
         owner.execute("CREATE TABLE filled (id bigserial PRIMARY KEY)")
     with psycopg.connect(postgres.url("slotbase_app", "test_slotbase")) as app:

@@ -89,3 +89,15 @@ def test_every_answer_forbids_what_is_not_ours(path: str) -> None:
 def test_the_pages_about_the_api_can_only_be_read(path: str) -> None:
     assert Client().head(path).status_code == 200
     assert Client().post(path).status_code == 405
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "/admin/bookings/booking/?status__exact=%00",
+        "/api/v1/resources/?cursor=%00",
+        "/api/v1/venues/%00/",
+    ],
+)
+def test_an_address_with_a_nul_character_is_refused(address: str) -> None:
+    assert Client().get(address).status_code == 400

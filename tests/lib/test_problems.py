@@ -78,7 +78,7 @@ def test_a_database_that_cannot_do_it_now_is_a_503_with_a_time_to_wait(
     assert answer["Retry-After"] == "2"
 
 
-@pytest.mark.parametrize("state", ["23505", "22003", "42P01", "P0001"])
+@pytest.mark.parametrize("state", ["23514", "22003", "42P01", "P0001"])
 def test_any_other_error_of_the_database_is_a_bug(state: str) -> None:
     answer, problem = fail(f"/sql/{state}/")
 
@@ -121,3 +121,10 @@ def test_an_address_that_no_route_has_is_not_found_outside_the_api_too() -> None
     answer, problem = fail("/nothing/")
 
     assert (answer.status_code, problem["code"]) == (404, "not_found")
+
+
+@pytest.mark.parametrize("state", ["23505", "23P01"])
+def test_whoever_comes_second_at_a_constraint_gets_a_conflict(state: str) -> None:
+    answer, problem = fail(f"/sql/{state}/")
+
+    assert (answer.status_code, problem["code"]) == (409, "invalid_state")

@@ -220,3 +220,17 @@ def test_when_redis_is_back_it_counts_again(
     throttles._redis_avoided_until = time.monotonic()
     # The one that was sent while it was frozen may have been counted late.
     assert count_request(name, 1) in {3, 4}
+
+
+@pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer forged"}])
+def test_requests_without_a_good_token_are_limited_by_their_address(
+    settings: Any, headers: dict[str, str]
+) -> None:
+    settings.THROTTLE_ADDRESS_PER_MINUTE = 3
+
+    statuses = [
+        APIClient().get("/api/v1/bookings/", headers=headers).status_code
+        for _ in range(5)
+    ]
+
+    assert statuses == [401] * 3 + [429] * 2

@@ -96,6 +96,15 @@ def is_refused(settings: Settings, **over: Any) -> str:
         ("SECRET_KEY", "x"),
         ("SECRET_KEY", "x" * 64),
         ("SECRET_KEY", SAFE["SECRET_KEY"][:49]),
+        ("SECRET_KEY", "django-insecure-" + SAFE["SECRET_KEY"]),
+        ("SECRET_KEY_FALLBACKS", ["a"]),
+        ("CLERK_AUTHORIZED_PARTIES", ["*"]),
+        ("CLERK_ISSUER", "http://clerk.slotbase.example"),
+        ("HOLD_TTL_SECONDS", -5),
+        ("MAX_ACTIVE_HOLDS", 0),
+        ("SWEEP_INTERVAL_SECONDS", 0),
+        ("CLERK_KEYS_REFRESH_SECONDS", 301),
+        ("IDEMPOTENCY_RETENTION_HOURS", 23),
         ("ALLOWED_HOSTS", []),
         ("ALLOWED_HOSTS", ["*"]),
         ("ALLOWED_HOSTS", ["slotbase.example", "*.example"]),
@@ -128,3 +137,15 @@ def test_a_single_unsafe_value_is_refused_by_its_name(
 )
 def test_what_is_safe_is_not_refused(settings: Settings, over: dict[str, Any]) -> None:
     assert is_refused(settings, **over) == ""
+
+
+def test_a_database_that_is_no_postgresql_is_refused() -> None:
+    assert "DATABASE_URL:" in start(DATABASE_URL="sqlite:///x.db").stderr
+
+
+def test_a_number_that_cannot_be_read_is_named_without_its_text() -> None:
+    done = start(HOLD_TTL_SECONDS="abc")
+
+    assert done.returncode != 0
+    assert "HOLD_TTL_SECONDS: it cannot be read." in done.stderr
+    assert "'abc'" not in done.stderr

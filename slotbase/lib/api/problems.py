@@ -7,19 +7,22 @@ from typing import Any
 
 import structlog
 from django.core.exceptions import PermissionDenied
-from django.db import DatabaseError
+from django.db import DatabaseError, IntegrityError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from rest_framework import exceptions
 from rest_framework.response import Response
 
 from slotbase.lib import request_id
-from slotbase.lib.db import is_unavailable
-from slotbase.lib.errors import DomainError, Unavailable
+from slotbase.lib.api.throttles import throttle_refused_sign_in
+from slotbase.lib.db import is_unavailable, sqlstate
+from slotbase.lib.errors import DomainError, InvalidState, Unavailable
 
 CONTENT_TYPE = "application/problem+json"
 # Nobody can say "nothing was changed": the answer to a COMMIT may have got lost.
 DATABASE_AWAY = "The database does not answer; it may have been done or not."
+# Unique and exclusion violations: an answer to whoever came second, not a bug.
+TAKEN = {"23505", "23P01"}
 DOCS = "/api/docs/errors/"
 
 log = structlog.get_logger(__name__)
@@ -89,22 +92,35 @@ def problem_response(error: Exception, context: dict[str, Any]) -> Response | No
 
     Returns None for a bug, which Django then reports and answers with 500.
     """
+    answer = _problem_of(_translate(error), context)
+    if answer is not None and answer.status_code == 401:
+        try:
+            throttle_refused_sign_in(context["request"])
+        except exceptions.Throttled as too_many:
+            return _problem_of(too_many, context)
+    return answer
+
+
+def _translate(error: Exception) -> Exception:
+    """Errors of Django and the database, as the expected ones that they are."""
     if isinstance(error, DatabaseError) and is_unavailable(error):
-        log.error("database_unavailable", sqlstate=_sqlstate(error))
-        error = Unavailable(DATABASE_AWAY)
+        log.error("database_unavailable", sqlstate=sqlstate(error))
+        return Unavailable(DATABASE_AWAY)
+    if isinstance(error, IntegrityError) and sqlstate(error) in TAKEN:
+        return InvalidState("Somebody else did it at the same moment.")
+    if isinstance(error, Http404):
+        return exceptions.NotFound()
+    if isinstance(error, PermissionDenied):
+        return exceptions.PermissionDenied()
+    return error
+
+
+def _problem_of(error: Exception, context: dict[str, Any]) -> Response | None:
     if isinstance(error, DomainError):
         return _domain_problem(error)
-    if isinstance(error, Http404):
-        error = exceptions.NotFound()
-    if isinstance(error, PermissionDenied):
-        error = exceptions.PermissionDenied()
     if isinstance(error, exceptions.APIException):
         return _framework_problem(error, context)
     return None
-
-
-def _sqlstate(error: BaseException) -> str | None:
-    return getattr(error.__cause__, "sqlstate", None)
 
 
 def kind_of(error: DomainError | type[DomainError]) -> Kind:
@@ -153,14 +169,23 @@ def _respond(body: dict[str, Any], headers: dict[str, str]) -> Response:
     )
 
 
+def refuse(request: HttpRequest, kind: Kind, detail: str = "") -> HttpResponse:
+    """A problem document, or a page that says the same below /admin/."""
+    if not request.path_info.startswith("/admin/"):
+        return problem_json(kind, detail)
+    # Without request: nothing on the page may ask the database who is signed in.
+    page = {"problem": problem_body(kind, detail)}
+    return HttpResponse(render_to_string("problem.html", page), status=kind.status)
+
+
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:  # noqa: ARG001 - Django's signature
     """`handler404`: an address that no route has."""
-    return problem_json(NOT_FOUND)
+    return refuse(request, NOT_FOUND)
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:  # noqa: ARG001 - Django's signature
     """`handler400`: a request that Django itself refuses, such as a wrong Host."""
-    return problem_json(INVALID)
+    return refuse(request, INVALID)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
@@ -172,8 +197,4 @@ def server_error(request: HttpRequest) -> HttpResponse:
     error = sys.exception()
     if isinstance(error, DatabaseError) and is_unavailable(error):
         kind, detail = kind_of(Unavailable), DATABASE_AWAY
-    if not request.path_info.startswith("/admin/"):
-        return problem_json(kind, detail)
-    # Without request: nothing on the page may ask the database who is signed in.
-    page = {"problem": problem_body(kind, detail)}
-    return HttpResponse(render_to_string("problem.html", page), status=kind.status)
+    return refuse(request, kind, detail)
