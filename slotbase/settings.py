@@ -107,7 +107,7 @@ WSGI_APPLICATION = "slotbase.wsgi.application"
 
 MIDDLEWARE = [
     "slotbase.lib.middleware.request_id",
-    "slotbase.lib.middleware.storable_address",
+    "slotbase.lib.middleware.storable_filters",
     "slotbase.lib.middleware.body_limit",
     "slotbase.lib.middleware.content_security_policy",
     "django.middleware.security.SecurityMiddleware",
