@@ -124,7 +124,7 @@ class Wishes:
 
     def __init__(self, host: str, resources: list[int], tokens: list[str]) -> None:
         self._host, self._resources = host, resources
-        self._tokens = iter([t for t in tokens for _ in range(HOLDS_PER_CUSTOMER)])
+        self._tokens = iter(tokens * HOLDS_PER_CUSTOMER)
         today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
         self._first = today + timedelta(days=10)
         self._used: set[tuple[int, int]] = set()
