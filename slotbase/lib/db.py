@@ -16,7 +16,7 @@ R = TypeVar("R")
 
 MAX_ATTEMPTS = 3
 SERIALIZATION_FAILURE, DEADLOCK_DETECTED = "40001", "40P01"
-LOCK_NOT_AVAILABLE, QUERY_CANCELED = "55P03", "57014"
+LOCK_NOT_AVAILABLE = "55P03"
 
 log = structlog.get_logger(__name__)
 _jitter = random.SystemRandom()
@@ -39,7 +39,9 @@ def retry_on_conflict(function: Callable[P, R]) -> Callable[P, R]:
     the body must therefore be pure database work.
 
     Raises:
-        Unavailable: the attempts are used up, or a lock was waited for too long.
+        Unavailable: the attempts are used up.
+        OperationalError: any other failure of the database, such as a lock that was
+            waited for too long; the API answers it with 503, too.
         RuntimeError: called inside a transaction, where nothing could be run again.
     """
 
