@@ -1,33 +1,7 @@
 """What must always hold for holds, claims and bookings."""
 
 from bookings.states import BOOKING_MOVES, HOLD_MOVES
-from recovery.invariants import Invariant, register
-
-
-def _unbroken_history(
-    table: str, subject: str, moves: dict[str, frozenset[str]]
-) -> str:
-    """Objects whose audit entries are not a legal chain that ends in their state."""
-    legal = ", ".join(
-        f"('{start}', '{end}')"
-        for start, ends in [("", [next(iter(moves))]), *moves.items()]
-        for end in ends
-    )
-    # Only our own table and state names are put into the text.
-    return f"""
-        SELECT o.id FROM {table} o LEFT JOIN LATERAL (
-            SELECT bool_and(e.from_state = coalesce(e.before, '')
-                            AND (e.from_state, e.to_state) IN ({legal})) AS is_chain,
-                (array_agg(e.to_state ORDER BY e.id DESC))[1] AS last_state
-            FROM (SELECT id, from_state, to_state,
-                         lag(to_state) OVER (ORDER BY id) AS before
-                  FROM recovery_auditentry
-                  WHERE subject_type = '{subject}' AND subject_id = o.id::text
-                    AND to_state <> '') e
-        ) history ON true
-        WHERE history.is_chain IS NOT TRUE OR history.last_state <> o.status
-    """  # noqa: S608
-
+from recovery.invariants import Invariant, register, unbroken_history
 
 # Computed from holds and bookings, not from claims: it must not believe the guard.
 _OVERLAPS = """
@@ -70,12 +44,12 @@ register(
     Invariant(
         "I6.hold",
         "The history of a hold is an unbroken legal chain that ends in its state.",
-        _unbroken_history("bookings_bookinghold", "hold", HOLD_MOVES),
+        unbroken_history("bookings_bookinghold", "hold", HOLD_MOVES),
     ),
     Invariant(
         "I6.booking",
         "The history of a booking is an unbroken legal chain that ends in its state.",
-        _unbroken_history("bookings_booking", "booking", BOOKING_MOVES),
+        unbroken_history("bookings_booking", "booking", BOOKING_MOVES),
     ),
     Invariant("I7.claims", "Active holds and bookings own just their claims.", _CLAIMS),
     Invariant(

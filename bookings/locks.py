@@ -12,14 +12,16 @@ from uuid import UUID
 
 from django.db import connection
 from django.db.models import DateTimeField, ExpressionWrapper, F, Value
+from psycopg.types.json import Jsonb
 
 from bookings.errors import BookingNotFound, HoldNotFound
 from bookings.hours import Interval
 from bookings.models import Booking, BookingHold
 from bookings.states import BookingStatus, HoldStatus
-from recovery import audit
+from recovery import audit, outbox
 from slotbase.lib.clock import Now
 from slotbase.lib.db import transaction_required
+from slotbase.lib.ids import uuid7
 
 RUNNING = (BookingStatus.CONFIRMED, BookingStatus.CHECKED_IN)
 
@@ -127,7 +129,7 @@ def claim_ended_bookings(limit: int) -> list[Booking]:
     return list(bookings.select_for_update(skip_locked=True, of=("self",)))
 
 
-# The claims, the hold and its first audit entry by one statement: all of it or nothing.
+# Claims, hold, its first audit entry and its event by one statement: all or nothing.
 # ON CONFLICT waits for whoever is about to take the same time and then answers; a plain
 # INSERT would deadlock with them instead. Never use save() here (ADR 0004).
 _INSERT_HOLD = f"""
@@ -145,7 +147,10 @@ hold AS (
         %(hold_source)s, %(price_minor)s, %(currency)s, slotbase_now() + %(ttl)s
     WHERE (SELECT count(*) FROM claims) = cardinality(%(unit_ids)s::bigint[])
     RETURNING id, created_at, expires_at),
-history AS ({audit.entry_sql("hold")})
+new_event AS (
+    SELECT id, %(event_id)s::uuid AS event_id, %(event_data)s::jsonb AS data FROM hold),
+history AS ({audit.entry_sql("hold")}),
+{outbox.event_sql("new_event")}
 SELECT created_at, expires_at FROM hold
 """  # noqa: S608 - only our own text
 _FIELDS = (
@@ -170,6 +175,9 @@ def insert_hold(
         **audit.entry_parameters(
             actor=actor, action="hold.created", subject="hold", move=("", hold.status)
         ),
+        **outbox.event_parameters("booking.hold.created", subject="hold"),
+        "event_id": uuid7(),
+        "event_data": Jsonb(hold.facts()),
         "occupied_from": occupied.start,
         "occupied_to": occupied.end,
         "unit_ids": [*units.values()],
@@ -179,9 +187,11 @@ def insert_hold(
     with connection.cursor() as cursor:
         cursor.execute(_INSERT_HOLD, parameters)
         row = cursor.fetchone()
-    if row is not None:
-        hold.created_at, hold.expires_at = row
-    return row is not None
+    if row is None:
+        return False
+    hold.created_at, hold.expires_at = row
+    outbox.wake_subscribers("booking.hold.created")
+    return True
 
 
 _IN_THE_WAY = """

@@ -1,7 +1,7 @@
 """What can be booked, who occupies it, and the bookings."""
 
 from datetime import timedelta
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.contrib.postgres.constraints import ExclusionConstraint
 from django.contrib.postgres.fields import (
@@ -261,6 +261,10 @@ class BookingHold(models.Model):
         local = self.start_time.astimezone(self.resource.venue.zone)
         return f"{self.resource} {local:%Y-%m-%d %H:%M %Z}"
 
+    def facts(self) -> dict[str, Any]:
+        """What events tell of it."""
+        return {**_facts_of_sale(self), "source": self.source}
+
     @property
     def occupied(self) -> Interval:
         """What it takes of the calendar: its slot and the buffers of its time."""
@@ -388,3 +392,18 @@ class Booking(models.Model):
 
     def __str__(self) -> str:
         return self.reference
+
+    def facts(self) -> dict[str, Any]:
+        """What events tell of it."""
+        return {**_facts_of_sale(self), "hold": str(self.hold_id)}
+
+
+def _facts_of_sale(sale: BookingHold | Booking) -> dict[str, Any]:
+    return {
+        "resource": sale.resource_id,
+        "start_time": sale.start_time.isoformat(),
+        "end_time": sale.end_time.isoformat(),
+        "units": [*sale.units],
+        "price_minor": sale.price_minor,
+        "currency": sale.currency,
+    }

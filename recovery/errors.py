@@ -1,6 +1,12 @@
-"""What can be wrong with an Idempotency-Key."""
+"""What can be wrong with an Idempotency-Key, and with work on a case."""
 
-from slotbase.lib.errors import Conflict, Unprocessable, ValidationFailed
+from slotbase.lib.errors import (
+    Conflict,
+    InvalidState,
+    NotFound,
+    Unprocessable,
+    ValidationFailed,
+)
 
 
 class KeyRequired(ValidationFailed):
@@ -16,3 +22,15 @@ class KeyInProgress(Conflict):
     code = "idempotency_in_progress"
     title = "The first request with this key is still running"
     retryable, retry_after = True, 1
+
+
+class CaseNotFound(NotFound):
+    """There is no such case."""
+
+
+class CaseIsTaken(InvalidState):
+    """A colleague claimed the case and their time is not over."""
+
+
+class CaseHasChanged(Conflict):
+    code, title = "version_conflict", "Somebody changed this case meanwhile"

@@ -7,10 +7,9 @@ tests after every test that writes, and beat every five minutes.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import structlog
 from django.db import connection
 
-log = structlog.get_logger(__name__)
+from recovery.states import CASE_MOVES
 
 SHOWN_ROWS = 20
 
@@ -68,10 +67,27 @@ def _check(invariant: Invariant) -> Iterable[Violation]:
         yield Violation(invariant.id, invariant.says, rows)
 
 
-def report_violations() -> None:
-    """Log each broken rule as an error."""
-    for violation in find_violations():
-        log.error("invariant_violated", id=violation.id, rows=violation.rows)
+def unbroken_history(table: str, subject: str, moves: dict[str, frozenset[str]]) -> str:
+    """SQL of the rows whose audit is not a legal chain that ends in their state."""
+    legal = ", ".join(
+        f"('{start}', '{end}')"
+        for start, ends in [("", [next(iter(moves))]), *moves.items()]
+        for end in ends
+    )
+    # Only our own table and state names are put into the text.
+    return f"""
+        SELECT o.id FROM {table} o LEFT JOIN LATERAL (
+            SELECT bool_and(e.from_state = coalesce(e.before, '')
+                            AND (e.from_state, e.to_state) IN ({legal})) AS is_chain,
+                (array_agg(e.to_state ORDER BY e.id DESC))[1] AS last_state
+            FROM (SELECT id, from_state, to_state,
+                         lag(to_state) OVER (ORDER BY id) AS before
+                  FROM recovery_auditentry
+                  WHERE subject_type = '{subject}' AND subject_id = o.id::text
+                    AND to_state <> '') e
+        ) history ON true
+        WHERE history.is_chain IS NOT TRUE OR history.last_state <> o.status
+    """  # noqa: S608
 
 
 register(
@@ -80,5 +96,45 @@ register(
         says="An Idempotency-Key has one answer.",
         sql="SELECT principal || ' ' || key FROM recovery_idempotencyrecord"
         " GROUP BY principal, key HAVING count(*) > 1",
-    )
+    ),
+    Invariant(
+        "I6.case",
+        "The history of a case is an unbroken legal chain that ends in its state.",
+        unbroken_history("recovery_case", "case", CASE_MOVES),
+    ),
+    Invariant(
+        "I3",
+        "A webhook older than an hour is processed, ignored, or in a case.",
+        # One that staff replay has a minute for its first attempt.
+        "SELECT e.id FROM recovery_inboxevent e"
+        " WHERE e.status NOT IN ('PROCESSED', 'IGNORED')"
+        " AND e.received_at < slotbase_now() - interval '1 hour'"
+        " AND (e.attempts > 1 OR e.next_run_at IS NULL"
+        "  OR e.next_run_at < slotbase_now() - interval '1 minute')"
+        " AND NOT EXISTS (SELECT FROM recovery_case c"
+        "  WHERE c.fingerprint = 'webhook_failure:' || e.id)",
+        is_safety=False,
+    ),
+    Invariant(
+        "I11",
+        "What is due has been tried within five minutes.",
+        " UNION ALL ".join(
+            f"SELECT '{table} ' || id FROM {table}"  # noqa: S608 - our own tables
+            " WHERE greatest(next_run_at, lease_until)"
+            " < slotbase_now() - interval '5 minutes'"
+            for table in ("recovery_eventdelivery", "recovery_inboxevent")
+        ),
+        is_safety=False,
+    ),
+    Invariant(
+        "I18",
+        "What gave up has a case.",
+        "SELECT fingerprint FROM ("
+        " SELECT 'dead_letter:outbox:' || id AS fingerprint"
+        " FROM recovery_eventdelivery WHERE status = 'DEAD'"
+        " UNION ALL SELECT 'webhook_failure:' || id"
+        " FROM recovery_inboxevent WHERE status = 'DEAD') dead"
+        " WHERE NOT EXISTS (SELECT FROM recovery_case c"
+        " WHERE c.fingerprint = dead.fingerprint)",
+    ),
 )

@@ -1,20 +1,61 @@
-"""What Celery may ask of recovery."""
+"""What Celery may ask of recovery. Every task may run twice, or never, at any time."""
 
-from celery import shared_task
+from collections.abc import Callable
+
+from celery import current_task, shared_task
 from django.conf import settings
 
-from recovery import idempotency, invariants
+from recovery import (
+    cases,
+    deliveries,
+    heartbeats,
+    idempotency,
+    inbox,
+    invariants,
+    violations,
+)
 
 
-@shared_task(name="recovery.purge_idempotency")
-def purge_idempotency(**_: object) -> None:
-    """Forget answers after IDEMPOTENCY_RETENTION_HOURS, batch by batch."""
-    limit = settings.SWEEP_BATCH_SIZE
-    while idempotency.purge_old_records(limit=limit) == limit:
-        pass
+@shared_task(name="recovery.deliver_events")
+def deliver_events(*, subscriber: str, **_: object) -> None:
+    """Deliver what is due for one subscriber of the outbox."""
+    deliveries.deliver_events(subscriber)
+
+
+@shared_task(name="recovery.process_inbox")
+def process_inbox(*, id: str = "", **_: object) -> None:  # noqa: A002 - of the row
+    """Process one webhook, or all that are due."""
+    inbox.process_inbox(**({"id": id} if id else {}))
+
+
+@shared_task(name="recovery.give_back_stale_claims")
+def give_back_stale_claims(**_: object) -> None:
+    """Cases that were claimed and then forgotten are free again."""
+    _in_batches(cases.give_back_stale_claims)
+
+
+@shared_task(name="recovery.record_heartbeat")
+def record_heartbeat(*, queue: str, **_: object) -> None:
+    """A worker is alive and serves this queue."""
+    heartbeats.record_heartbeat(f"{current_task.request.hostname} {queue}")
+
+
+@shared_task(name="recovery.purge_history")
+def purge_history(**_: object) -> None:
+    """Forget what was kept long enough: answers, events, payloads, heartbeats."""
+    _in_batches(idempotency.purge_old_records)
+    _in_batches(deliveries.purge_delivered_events)
+    _in_batches(inbox.empty_old_webhooks)
+    heartbeats.forget_old_heartbeats()
 
 
 @shared_task(name="recovery.check_invariants")
 def check_invariants(**_: object) -> None:
-    """Check the invariants and log each violation as an error."""
-    invariants.report_violations()
+    """Check the invariants; each violation stands in a case until it is gone."""
+    violations.report(invariants.find_violations())
+
+
+def _in_batches(sweep: Callable[..., int]) -> None:
+    limit = settings.SWEEP_BATCH_SIZE
+    while sweep(limit=limit) == limit:
+        pass

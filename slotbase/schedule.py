@@ -5,11 +5,17 @@ daily work is a due row, never a time of day. Operations may pause an entry in t
 office; everything else is written anew whenever beat starts.
 """
 
-from dataclasses import dataclass
+import socket
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from django.conf import settings
 from django_celery_beat.models import PeriodicTask
 from django_celery_beat.schedulers import DatabaseScheduler
+
+from recovery.heartbeats import record_heartbeat
 
 
 @dataclass(frozen=True)
@@ -19,19 +25,35 @@ class Entry:
     task: str
     queue: str
     seconds: float
+    kwargs: Mapping[str, str] = field(default_factory=dict)
 
 
+HEARTBEAT_SECONDS = 30
+QUEUES = ("money", "inbox", "bookings", "email", "push", "ai", "default")
 SCHEDULE = {
     "expire holds": Entry(
         "bookings.expire_holds", "bookings", settings.SWEEP_INTERVAL_SECONDS
     ),
     "complete bookings": Entry("bookings.complete_bookings", "bookings", 60),
     "purge old holds": Entry("bookings.purge_holds", "bookings", 300),
-    "purge answered keys": Entry("recovery.purge_idempotency", "default", 300),
+    "deliver events to analytics": Entry(
+        "recovery.deliver_events", "default", 2, {"subscriber": "analytics"}
+    ),
+    "process webhooks": Entry(
+        "recovery.process_inbox", "inbox", settings.SWEEP_INTERVAL_SECONDS
+    ),
+    "give back stale claims": Entry("recovery.give_back_stale_claims", "default", 60),
+    "purge history": Entry("recovery.purge_history", "default", 300),
     "refresh signing keys": Entry(
         "accounts.refresh_signing_keys", "default", settings.CLERK_KEYS_REFRESH_SECONDS
     ),
     "check invariants": Entry("recovery.check_invariants", "default", 300),
+    **{
+        f"heartbeat of {queue}": Entry(
+            "recovery.record_heartbeat", queue, HEARTBEAT_SECONDS, {"queue": queue}
+        )
+        for queue in QUEUES
+    },
 }
 
 
@@ -44,6 +66,7 @@ def as_celery_knows_it() -> dict[str, dict[str, object]]:
         name: {
             "task": entry.task,
             "schedule": entry.seconds,
+            "kwargs": dict(entry.kwargs),
             "options": {"queue": entry.queue, "expires": max(entry.seconds, 10)},
         }
         for name, entry in SCHEDULE.items()
@@ -53,7 +76,17 @@ def as_celery_knows_it() -> dict[str, dict[str, object]]:
 class Scheduler(DatabaseScheduler):  # type: ignore[misc]
     """django-celery-beat's scheduler, which first writes our table into its own."""
 
+    _next_heartbeat = 0.0
+
     def setup_schedule(self) -> None:
         """Drop what the table no longer has; a paused entry stays paused."""
         PeriodicTask.objects.exclude(name__in=SCHEDULE).delete()
         self.update_from_dict(as_celery_knows_it())
+
+    def tick(self, *args: Any, **kwargs: Any) -> float:
+        """Send what is due, and say now and then that beat is alive."""
+        if time.monotonic() > self._next_heartbeat:
+            self._next_heartbeat = time.monotonic() + HEARTBEAT_SECONDS
+            record_heartbeat(f"beat@{socket.gethostname()}")
+        seconds: float = super().tick(*args, **kwargs)
+        return seconds

@@ -37,6 +37,8 @@ DEBUG = env.bool("DEBUG", default=False)
 # A demonstration on this computer: demo data, the sandbox instead of real providers and
 # plain HTTP. Refused unless every allowed host is a loopback name.
 DEMO = env.bool("DEMO", default=False)
+# Where to fail on purpose, in a demonstration alone; see slotbase/lib/failpoints.py.
+FAILPOINTS = env.str("FAILPOINTS", default="")
 SECRET_KEY = env.str("SECRET_KEY", default="refused-unless-debug")
 SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[])
@@ -49,8 +51,25 @@ MAX_AVAILABILITY_DAYS = env.int("MAX_AVAILABILITY_DAYS", default=31)
 SWEEP_INTERVAL_SECONDS = env.float("SWEEP_INTERVAL_SECONDS", default=1.0)
 SWEEP_BATCH_SIZE = env.int("SWEEP_BATCH_SIZE", default=1000)
 IDEMPOTENCY_RETENTION_HOURS = env.int("IDEMPOTENCY_RETENTION_HOURS", default=24)
+OUTBOX_RETENTION_DAYS = env.int("OUTBOX_RETENTION_DAYS", default=30)
+INBOX_RETENTION_DAYS = env.int("INBOX_RETENTION_DAYS", default=90)
 HOLD_RETENTION_DAYS = env.int("HOLD_RETENTION_DAYS", default=90)
 MAX_BODY_BYTES = env.int("MAX_BODY_BYTES", default=256 * 1024)
+
+# --- Waits before the second and later attempts, in seconds --------------------
+# Less than an hour in all, then a case.
+INBOX_RETRY_SECONDS = env.list(
+    "INBOX_RETRY_SECONDS", cast=int, default=[5, 15, 60, 180, 420, 720, 1200]
+)
+OUTBOX_RETRY_SECONDS = env.list(
+    "OUTBOX_RETRY_SECONDS", cast=int, default=[5, 15, 60, 180, 420, 720, 1200]
+)
+# Two days in all, then the event is dropped.
+ANALYTICS_RETRY_SECONDS = env.list(
+    "ANALYTICS_RETRY_SECONDS",
+    cast=int,
+    default=[5, 30, 120, 600, 1800, 3600, 10800, 21600, 43200, 86400],
+)
 
 # --- Requests per minute; see docs/reference/settings.md ----------------------
 THROTTLE_USER_PER_MINUTE = env.int("THROTTLE_USER_PER_MINUTE", default=300)
@@ -68,6 +87,16 @@ CLERK_AUTHORIZED_PARTIES = env.list("CLERK_AUTHORIZED_PARTIES", default=[])
 CLERK_KEYS_REFRESH_SECONDS = env.int("CLERK_KEYS_REFRESH_SECONDS", default=300)
 CLERK_KEYS_MAX_AGE_SECONDS = env.int("CLERK_KEYS_MAX_AGE_SECONDS", default=86400)
 CLERK_MAX_TOKEN_SECONDS = env.int("CLERK_MAX_TOKEN_SECONDS", default=3600)
+
+# --- Providers ----------------------------------------------------------------
+ANALYTICS_URL = env.str("ANALYTICS_URL", default="")
+STRIPE_SECRET_KEY = env.str("STRIPE_SECRET_KEY", default="")
+# Webhooks of the other mode are stored and ignored.
+STRIPE_LIVEMODE = STRIPE_SECRET_KEY.startswith(("sk_live_", "rk_live_"))
+# The current secret of the endpoint and, while it is being changed, the previous one.
+STRIPE_WEBHOOK_SECRETS = env.list("STRIPE_WEBHOOK_SECRETS", default=[])
+RESEND_WEBHOOK_SECRETS = env.list("RESEND_WEBHOOK_SECRETS", default=[])
+CLERK_WEBHOOK_SECRETS = env.list("CLERK_WEBHOOK_SECRETS", default=[])
 
 # --- Applications -------------------------------------------------------------
 INSTALLED_APPS = [

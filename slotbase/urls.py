@@ -2,10 +2,10 @@
 
 from django.contrib import admin
 from django.templatetags.static import static
-from django.urls import include, path
+from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 
-from recovery.api import health
+from recovery.api import health, webhooks
 from slotbase.lib.api import pages
 
 handler400 = "slotbase.lib.api.problems.bad_request"
@@ -17,6 +17,7 @@ urlpatterns = [
     path("health/live", health.live),
     path("health/ready", health.ready),
     path("api/v1/", include("bookings.api.urls")),
+    re_path(r"^webhooks/(?P<provider>stripe|resend|clerk)/$", webhooks.receive),
     path("api/schema/", pages.schema, name="schema"),
     path("api/docs/", pages.docs, name="docs"),
     path("api/docs/errors/", pages.errors, name="errors"),

@@ -12,6 +12,7 @@ from pathlib import Path
 import psycopg
 
 from slotbase.devstack.child import Program
+from slotbase.devstack.environment import WEBHOOK_SECRETS
 from slotbase.devstack.loopback import answers
 from slotbase.devstack.ports import any_free_port
 from slotbase.devstack.postgres import Postgres
@@ -21,6 +22,12 @@ from slotbase.devstack.valkey import Valkey
 os.umask(0o022)
 _exits = ExitStack()
 STATE = Path(_exits.enter_context(tempfile.TemporaryDirectory(prefix="slotbase-test-")))
+
+PREVIOUS_WEBHOOK_SECRETS = {
+    "STRIPE_WEBHOOK_SECRETS": "whsec_tests_stripe_previous",
+    "RESEND_WEBHOOK_SECRETS": "whsec_dGVzdHMgcmVzZW5kIHByZXZpb3VzIGtleSAyNCBi",
+    "CLERK_WEBHOOK_SECRETS": "whsec_dGVzdHMgY2xlcmsgcHJldmlvdXMga2V5IDI0IGI=",
+}
 
 
 def _start() -> None:
@@ -79,6 +86,11 @@ os.environ.update(
         "ALLOWED_HOSTS": "localhost,127.0.0.1",
         "CLERK_AUTHORIZED_PARTIES": "http://localhost",
         "LOG_LEVEL": "ERROR",
+        # The current one is that of a product that a test starts.
+        **{
+            name: f"{current},{PREVIOUS_WEBHOOK_SECRETS[name]}"
+            for name, current in WEBHOOK_SECRETS.items()
+        },
     }
 )
 _start()

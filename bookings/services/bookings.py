@@ -21,7 +21,7 @@ from bookings.states import (
     HoldStatus,
     PaymentMode,
 )
-from recovery import audit, idempotency
+from recovery import audit, idempotency, outbox
 from slotbase.lib.clock import Now, read_clock
 from slotbase.lib.db import retry_on_conflict, transaction_required
 from slotbase.lib.ids import uuid7
@@ -114,6 +114,9 @@ def _move_to_confirmed(hold: BookingHold, booking: Booking, actor: audit.Actor) 
         ids=[booking.pk],
         move=("", BookingStatus.CONFIRMED),
     )
+    outbox.publish(
+        "booking.confirmed", subject="booking", facts={booking.pk: booking.facts()}
+    )
 
 
 def make_reference() -> str:
@@ -170,3 +173,4 @@ def _move_to_cancelled(booking: Booking, customer_id: UUID, reason: str) -> None
             ids=[booking.pk],
             move=move,
         )
+        outbox.publish(action, subject="booking", facts={booking.pk: booking.facts()})

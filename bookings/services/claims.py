@@ -16,7 +16,7 @@ from bookings.locks import (
 from bookings.models import BookingHold, SlotClaim
 from bookings.rules import Rules
 from bookings.states import HoldStatus
-from recovery import audit
+from recovery import audit, outbox
 from recovery.audit import Actor
 from slotbase.lib.clock import Now
 from slotbase.lib.db import transaction_required
@@ -73,4 +73,10 @@ def expire_locked_holds(hold_ids: list[UUID], *, part: str) -> None:
         subject="hold",
         ids=[*hold_ids],
         move=(HoldStatus.ACTIVE, HoldStatus.EXPIRED),
+    )
+    expired = BookingHold.objects.filter(pk__in=hold_ids)
+    outbox.publish(
+        "booking.hold.expired",
+        subject="hold",
+        facts={hold.pk: hold.facts() for hold in expired},
     )

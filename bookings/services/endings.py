@@ -3,7 +3,7 @@
 from bookings.locks import claim_ended_bookings
 from bookings.models import Booking, SlotClaim
 from bookings.states import BOOKING_MOVES, BookingStatus
-from recovery import audit
+from recovery import audit, outbox
 from slotbase.lib.db import retry_on_conflict, transaction_required
 from slotbase.lib.states import require_move
 
@@ -25,11 +25,13 @@ def _end_locked_booking(booking: Booking) -> None:
     )
     to = BookingStatus.NO_SHOW if missed else BookingStatus.COMPLETED
     require_move(BOOKING_MOVES, booking.status, to)
+    action = f"booking.{to.lower()}"
     Booking.objects.filter(pk=booking.pk).update(status=to, version=booking.version + 1)
     audit.record(
         actor=audit.Actor.system("sweep"),
-        action=f"booking.{to.lower()}",
+        action=action,
         subject="booking",
         ids=[booking.pk],
         move=(booking.status, to),
     )
+    outbox.publish(action, subject="booking", facts={booking.pk: booking.facts()})

@@ -14,7 +14,7 @@ from bookings.queries import get_hold
 from bookings.rules import ActiveHold, Rules, get_rules, in_minutes
 from bookings.services.claims import expire_locked_holds, win_slot
 from bookings.states import HOLD_MOVES, HoldStatus
-from recovery import audit, idempotency
+from recovery import audit, idempotency, outbox
 from slotbase.lib.clock import Now, read_clock
 from slotbase.lib.db import retry_on_conflict
 from slotbase.lib.errors import ValidationFailed
@@ -186,6 +186,9 @@ def release_hold(*, hold_id: UUID, customer_id: UUID) -> None:
         subject="hold",
         ids=[hold.pk],
         move=(HoldStatus.ACTIVE, HoldStatus.RELEASED),
+    )
+    outbox.publish(
+        "booking.hold.released", subject="hold", facts={hold.pk: hold.facts()}
     )
 
 

@@ -9,6 +9,13 @@ from slotbase.devstack.valkey import BROKER, CACHE, Valkey
 
 Given = Mapping[str, str]
 
+# No secrets: the sandbox signs with them, and it is on this computer only.
+WEBHOOK_SECRETS = {
+    "STRIPE_WEBHOOK_SECRETS": "whsec_sandbox_stripe_webhooks",
+    "RESEND_WEBHOOK_SECRETS": "whsec_c2FuZGJveCByZXNlbmQgd2ViaG9va3Mu",
+    "CLERK_WEBHOOK_SECRETS": "whsec_c2FuZGJveCBjbGVyayB3ZWJob29rcy4u",
+}
+
 
 def database_addresses(given: Given, postgres: Postgres | None) -> dict[str, str]:
     """The database as the product sees it and as its owner does, who may migrate it."""
@@ -46,6 +53,8 @@ def settings(given: Given, addresses: Given, secret_key: str) -> dict[str, str]:
         "CLERK_ISSUER": f"{sandbox}/clerk",
         "CLERK_AUTHORIZED_PARTIES": addresses["SLOTBASE_URL"],
         "CLERK_SECRET_KEY": "sk_test_sandbox",
+        "ANALYTICS_URL": f"{sandbox}/analytics/events",
+        **WEBHOOK_SECRETS,
         # A proxy cannot reach the sandbox on this computer.
         "NO_PROXY": "localhost,127.0.0.1",
         # Celery refuses pickle as root and warns about all else; ours is JSON only.

@@ -3,6 +3,7 @@
 import re
 from enum import StrEnum
 
+BREAKER_OPEN = "breaker_open"
 _SAFE_CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
@@ -42,3 +43,8 @@ class ProviderError(Exception):
         self.retry_after = retry_after
         answer = f", HTTP {http_status}" if http_status else ""
         super().__init__(f"{provider}: {outcome} ({self.code}{answer})")
+
+    @property
+    def was_tried(self) -> bool:
+        """False if our own breaker was open: the provider was not asked at all."""
+        return self.code != BREAKER_OPEN

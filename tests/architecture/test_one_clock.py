@@ -29,6 +29,7 @@ WALL_CLOCK_IS_RIGHT = {
     "slotbase/lib/ids.py": "an id is only roughly in order; nothing is decided by it",
     "slotbase/lib/api/throttles.py": "counts requests per minute of real time",
     "slotbase/accounts/services/signing_keys.py": "judges stamps that Clerk made",
+    "slotbase/providers/envelope.py": "judges stamps that providers made",
     "slotbase/devstack/demo.py": "asks, as a customer would, for a slot next week",
     "slotbase/devstack/summary.py": "prints a request that a person can try",
     "slotbase/sandbox/": "is another company's computer",

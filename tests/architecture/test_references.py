@@ -32,7 +32,7 @@ def say(default: ast.expr) -> str | None:
     value = eval(ast.unparse(default))
     if isinstance(value, bool):
         return str(value).lower()
-    return ",".join(value) if isinstance(value, list) else str(value)
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def rows(page: str) -> dict[str, str]:

@@ -21,7 +21,7 @@ Moves = Mapping[str, frozenset[str]]
 def state_columns() -> Iterator[tuple[type[Model], Field]]:
     """Columns of our own tables that hold a state."""
     for model in apps.get_models():
-        if model.__module__.split(".")[0] in PACKAGES:
+        if model.__module__.split(".")[0] in PACKAGES and not model._meta.proxy:
             for field in model._meta.fields:
                 if field.name in {"status", "state"} and field.choices:
                     yield model, field

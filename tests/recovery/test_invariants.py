@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.core.management import call_command
@@ -9,7 +11,15 @@ from django.db import connection
 
 from bookings.models import Booking, BookingHold, SlotClaim
 from recovery import invariants, tasks
-from recovery.models import AuditEntry, IdempotencyRecord
+from recovery.models import (
+    AuditEntry,
+    Case,
+    EventDelivery,
+    IdempotencyRecord,
+    InboxEvent,
+    OutboxEvent,
+)
+from slotbase.lib.clock import read_clock
 from tests.factories import make_booking, make_hold
 
 pytestmark = [pytest.mark.django_db, pytest.mark.breaks_invariants]
@@ -82,6 +92,50 @@ def key_with_two_answers() -> None:
         )
 
 
+def case_history_lacks_its_opening() -> None:
+    Case.objects.create(
+        kind="dead_letter",
+        fingerprint="f",
+        severity="high",
+        audience="operations",
+        title="t",
+        due_at=read_clock(),
+    )
+
+
+def webhook_forgotten() -> None:
+    store_webhook()
+    InboxEvent.objects.update(received_at=read_clock() - timedelta(hours=2))
+    InboxEvent.objects.update(next_run_at=read_clock() - timedelta(minutes=2))
+
+
+def webhook_not_tried() -> None:
+    store_webhook()
+    InboxEvent.objects.update(next_run_at=read_clock() - timedelta(minutes=6))
+
+
+def event_not_tried() -> None:
+    make_delivery(next_run_at=read_clock() - timedelta(minutes=6))
+
+
+def dead_event_without_a_case() -> None:
+    make_delivery(status="DEAD", next_run_at=None)
+
+
+def dead_webhook_without_a_case() -> None:
+    store_webhook()
+    InboxEvent.objects.update(status="DEAD", next_run_at=None)
+
+
+def store_webhook() -> None:
+    InboxEvent.objects.create(provider="stripe", event_id="evt_1", type="x")
+
+
+def make_delivery(**fields: Any) -> None:
+    event = OutboxEvent.objects.create(type="x", subject_type="hold", subject_id="1")
+    EventDelivery.objects.create(event=event, subscriber="tester", **fields)
+
+
 BREAKS: list[tuple[str, Callable[[], None]]] = [
     ("I1", sold_twice),
     ("I6.hold", history_skips_a_move),
@@ -92,6 +146,12 @@ BREAKS: list[tuple[str, Callable[[], None]]] = [
     ("I7.in_time", confirmed_too_late),
     ("I17", other_time_than_held),
     ("I9", key_with_two_answers),
+    ("I6.case", case_history_lacks_its_opening),
+    ("I3", webhook_forgotten),
+    ("I11", webhook_not_tried),
+    ("I11", event_not_tried),
+    ("I18", dead_event_without_a_case),
+    ("I18", dead_webhook_without_a_case),
 ]
 
 
@@ -102,6 +162,24 @@ def test_a_broken_invariant_is_found(id_: str, break_it: Callable[[], None]) -> 
     break_it()
 
     assert id_ in {violation.id for violation in invariants.find_violations()}
+
+
+def test_a_violation_found_by_beat_stands_in_a_case_until_it_is_gone() -> None:
+    claim_is_missing()
+
+    tasks.check_invariants()
+    tasks.check_invariants()
+
+    case = Case.objects.get()
+    assert (case.kind, case.subject_id) == ("invariant_violation", "I7.claims")
+    assert (case.status, case.severity, case.occurrences) == ("OPEN", "critical", 2)
+
+    Booking.objects.all().delete()
+    BookingHold.objects.all().delete()
+    tasks.check_invariants()
+
+    case.refresh_from_db()
+    assert case.status == "RESOLVED"
 
 
 def test_every_invariant_has_been_broken_once() -> None:

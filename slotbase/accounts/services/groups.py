@@ -14,8 +14,10 @@ SALES = ("bookings.booking", "bookings.bookinghold")
 CUSTOMERS = ("accounts.user",)
 VENUES = ("accounts.venue", "accounts.venuestaff")
 HISTORY = ("recovery.auditentry",)
+CASES = ("recovery.case", "recovery.webhookfailure", "recovery.inboxevent")
+ENGINES = ("recovery.outboxevent", "recovery.eventdelivery", "recovery.heartbeat")
 EVERYTHING = (
-    *(*CATALOGUE, *SALES, *CUSTOMERS, *VENUES, *HISTORY),
+    *(*CATALOGUE, *SALES, *CUSTOMERS, *VENUES, *HISTORY, *CASES, *ENGINES),
     *("bookings.slotclaim", "recovery.idempotencyrecord"),
     *("django_celery_beat.periodictask", "auth.group"),
 )
@@ -31,7 +33,11 @@ def _may(actions: str, *models: str) -> set[str]:
 
 
 SEE_CONTACT_DATA = {"accounts.see_contact_data"}
-SUPPORT = _may("view", *SALES, *CUSTOMERS, *CATALOGUE, *HISTORY) | SEE_CONTACT_DATA
+SUPPORT = (
+    _may("view", *SALES, *CUSTOMERS, *CATALOGUE, *HISTORY)
+    | _may("view change", *CASES)
+    | SEE_CONTACT_DATA
+)
 
 # Nothing may be deleted but hours and special days: everything else is history.
 MATRIX: dict[str, set[str]] = {
@@ -43,7 +49,8 @@ MATRIX: dict[str, set[str]] = {
     | SEE_CONTACT_DATA,
     "support": SUPPORT,
     "support_lead": SUPPORT,
-    "operations": _may("view", *HISTORY, "accounts.venue", "auth.group")
+    "operations": _may("view", *HISTORY, *ENGINES, "accounts.venue", "auth.group")
+    | _may("view change", *CASES)
     | _may("view add change", "accounts.user", "accounts.venuestaff")
     | _may("change", "auth.group")
     | _may("view change", "django_celery_beat.periodictask"),

@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import jwt
@@ -12,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from django.conf import settings
 
 from slotbase.providers.errors import Outcome, ProviderError
+from slotbase.providers.http import read_body, refuse_failure
 
 CONNECT_SECONDS = READ_SECONDS = 2
 TOTAL_SECONDS = 3
@@ -30,8 +30,10 @@ def fetch_signing_keys() -> dict[str, Any]:
     deadline = time.monotonic() + TOTAL_SECONDS
     try:
         with _get(settings.CLERK_JWKS_URL) as response:
-            _refuse_failure(response)
-            body = b"".join(_chunks(response, deadline))
+            refuse_failure(response, provider="clerk")
+            body = read_body(
+                response, provider="clerk", deadline=deadline, most=MAX_ANSWER_BYTES
+            )
     except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
         raise _error(Outcome.NOT_EXECUTED, "no_answer") from error
     return _read_key_set(body)
@@ -52,43 +54,6 @@ def _authorise(request: requests.PreparedRequest) -> requests.PreparedRequest:
     if (request.url or "").startswith(f"{settings.CLERK_API_URL}/v1/"):
         request.headers["Authorization"] = f"Bearer {settings.CLERK_SECRET_KEY}"
     return request
-
-
-def _refuse_failure(response: requests.Response) -> None:
-    status = response.status_code
-    if status == 200:
-        return
-    if status in {401, 403}:
-        outcome = Outcome.CONFIGURATION
-    elif status == 429 or status >= 500:
-        outcome = Outcome.NOT_EXECUTED
-    else:
-        outcome = Outcome.REFUSED
-    raise ProviderError(
-        outcome,
-        provider="clerk",
-        code="http_error",
-        http_status=status,
-        retry_after=_retry_after(response),
-    )
-
-
-def _retry_after(response: requests.Response) -> int | None:
-    seconds = response.headers.get("Retry-After", "")
-    return int(seconds) if seconds.isdecimal() and len(seconds) < 6 else None
-
-
-def _chunks(response: requests.Response, deadline: float) -> Iterator[bytes]:
-    """The body as it comes: a slow drip ends at the deadline, a flood at the limit."""
-    total = 0
-    # requests would wait for full chunks, each byte renewing its time-out.
-    while chunk := response.raw.read1(65536, decode_content=True):
-        total += len(chunk)
-        if total > MAX_ANSWER_BYTES:
-            raise _error(Outcome.REFUSED, "answer_too_large")
-        if time.monotonic() > deadline:
-            raise _error(Outcome.NOT_EXECUTED, "answer_too_slow")
-        yield chunk
 
 
 def _read_key_set(body: bytes) -> dict[str, Any]:

@@ -1,0 +1,307 @@
+"""Cases: what needs a person, each opened once and closed with a reason.
+
+A part opens a case in the transaction that found the trouble, and closes it in the one
+that saw it heal. Staff claim a case for 15 minutes, then resolve or discard it. What
+happens again within a day of closing opens the same case again.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db.models import F
+
+from recovery import audit, outbox
+from recovery.errors import CaseHasChanged, CaseIsTaken
+from recovery.locks import lock_case, lock_case_of, lock_stale_claims
+from recovery.models import Case
+from recovery.states import CASE_MOVES, CaseSeverity, CaseStatus
+from slotbase.lib.clock import Now, read_clock
+from slotbase.lib.db import retry_on_conflict, transaction_required
+from slotbase.lib.errors import ValidationFailed
+from slotbase.lib.states import require_move
+
+CLAIM = timedelta(minutes=15)
+REOPENS_WITHIN = timedelta(hours=24)
+IS_OPEN = (CaseStatus.OPEN, CaseStatus.CLAIMED)
+DUE_WITHIN = {
+    CaseSeverity.CRITICAL: timedelta(hours=1),
+    CaseSeverity.HIGH: timedelta(hours=4),
+    CaseSeverity.MEDIUM: timedelta(hours=24),
+    CaseSeverity.LOW: timedelta(hours=72),
+}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of case: how bad it is, whose it is, and when it closes itself."""
+
+    name: str
+    severity: CaseSeverity
+    audience: str
+    says: str
+    closes_itself_when: str = ""
+
+
+_kinds: dict[str, Kind] = {}
+
+
+def register(*kinds: Kind) -> None:
+    """Make kinds known; each app registers its own."""
+    _kinds.update({kind.name: kind for kind in kinds})
+
+
+def registered() -> Mapping[str, Kind]:
+    """All kinds, by name."""
+    return _kinds
+
+
+@dataclass(frozen=True)
+class Opening:
+    """What a case is about. Words for staff: no provider text, no personal data."""
+
+    kind: str
+    fingerprint: str
+    title: str
+    subject_type: str
+    subject_id: str
+    cause: str = ""
+    details: Mapping[str, Any] = field(default_factory=dict)
+    venue_id: int | None = None
+    customer_id: UUID | None = None
+    reference: str = ""
+    amount_minor: int | None = None
+    currency: str = ""
+    severity: CaseSeverity | None = None
+
+
+@transaction_required
+def open_case(opening: Opening) -> UUID:
+    """Open a case, or count it where it is open, or open it again; returns its id."""
+    case = lock_case_of(opening.fingerprint)
+    if case is None or _is_long_closed(case):
+        new = _new_case(opening)
+        # Of two at once one inserts; the other waits for it and then finds its case.
+        Case.objects.bulk_create([new], ignore_conflicts=True)
+        case = lock_case_of(opening.fingerprint)
+        assert case is not None, "just inserted, by us or by another"  # noqa: S101
+        if case.pk == new.pk:
+            _tell(new.pk, "opened", opening.kind, ("", CaseStatus.OPEN), part="engine")
+            return new.pk
+    _see_again(case, opening)
+    return case.pk
+
+
+def _is_long_closed(case: Case) -> bool:
+    return case.closed_at is not None and case.closed_at < read_clock() - REOPENS_WITHIN
+
+
+def _new_case(opening: Opening) -> Case:
+    severity = opening.severity or _kinds[opening.kind].severity
+    values = {**vars(opening), "severity": severity, "details": {**opening.details}}
+    return Case(
+        **values,
+        audience=_kinds[opening.kind].audience,
+        due_at=Now() + DUE_WITHIN[severity],
+    )
+
+
+@transaction_required
+def _see_again(case: Case, opening: Opening) -> None:
+    values: dict[str, Any] = {
+        "occurrences": F("occurrences") + 1,
+        "last_seen_at": Now(),
+        "cause": opening.cause,
+        "details": {**opening.details},
+    }
+    if case.status not in IS_OPEN:
+        require_move(CASE_MOVES, case.status, CaseStatus.OPEN)
+        due = Now() + DUE_WITHIN[CaseSeverity(case.severity)]
+        values |= {
+            "status": CaseStatus.OPEN,
+            "due_at": due,
+            "version": case.version + 1,
+        }
+        values |= {"closed_at": None, "closed_by": "", "close_reason": ""}
+    Case.objects.filter(pk=case.pk).update(**values)
+    if case.status not in IS_OPEN:
+        move = (case.status, CaseStatus.OPEN)
+        _tell(case.pk, "reopened", case.kind, move, part="engine")
+
+
+@transaction_required
+def close_by_itself(fingerprint: str, reason: str) -> None:
+    """The trouble is over: resolve its case, if there is an open one."""
+    if not Case.objects.filter(fingerprint=fingerprint, status__in=IS_OPEN).exists():
+        return
+    case = lock_case_of(fingerprint)
+    if case is not None and case.status in IS_OPEN:
+        _close(case, CaseStatus.RESOLVED, reason, actor=audit.Actor.system("engine"))
+
+
+def was_seen_within(fingerprint: str, age: timedelta) -> bool:
+    """Whether a case is open and what it is about happened so recently."""
+    return Case.objects.filter(
+        fingerprint=fingerprint, status__in=IS_OPEN, last_seen_at__gt=Now() - age
+    ).exists()
+
+
+@retry_on_conflict
+def claim_case(*, case_id: UUID, staff_id: UUID, version: int) -> None:
+    """Take a case for 15 minutes; again by the same person: 15 minutes more.
+
+    Raises:
+        CaseNotFound, CaseIsTaken, CaseHasChanged, InvalidState: it cannot be taken.
+    """
+    case = _lock_unchanged(case_id, version)
+    now = read_clock()
+    _refuse_if_taken(case, staff_id, now)
+    if case.status == CaseStatus.CLAIMED and case.claimed_by_id != staff_id:
+        _move(case, CaseStatus.OPEN, audit.Actor.system("lease"), **_UNCLAIMED)
+    if case.status == CaseStatus.OPEN:
+        _move(
+            case,
+            CaseStatus.CLAIMED,
+            audit.Actor.staff(staff_id),
+            claimed_by_id=staff_id,
+            claimed_until=now + CLAIM,
+        )
+    else:
+        require_move(CASE_MOVES, CaseStatus.OPEN, CaseStatus.CLAIMED)
+        Case.objects.filter(pk=case.pk, status=CaseStatus.CLAIMED).update(
+            claimed_until=now + CLAIM
+        )
+
+
+_UNCLAIMED: dict[str, Any] = {"claimed_by": None, "claimed_until": None}
+
+
+@retry_on_conflict
+def give_back_case(*, case_id: UUID, staff_id: UUID, version: int) -> None:
+    """Let colleagues take a claimed case.
+
+    Raises:
+        CaseNotFound, CaseIsTaken, CaseHasChanged, InvalidState: it is not theirs.
+    """
+    case = _lock_unchanged(case_id, version)
+    _refuse_if_taken(case, staff_id, read_clock())
+    _move(case, CaseStatus.OPEN, audit.Actor.staff(staff_id), **_UNCLAIMED)
+
+
+@transaction_required
+def close_case(
+    *, case_id: UUID, staff_id: UUID, version: int, to: CaseStatus, reason: str
+) -> Case:
+    """A person is done with a case: RESOLVED, or DISCARDED since nothing is to be done.
+
+    Raises:
+        ValidationFailed: without a reason.
+        CaseNotFound, CaseIsTaken, CaseHasChanged, InvalidState: it cannot be closed.
+    """
+    if not reason.strip():
+        raise ValidationFailed(reason="Say why: whoever reads this later was not here.")
+    case = _lock_unchanged(case_id, version)
+    _refuse_if_taken(case, staff_id, read_clock())
+    _close(case, to, reason, actor=audit.Actor.staff(staff_id))
+    return case
+
+
+@retry_on_conflict
+def give_back_stale_claims(*, limit: int) -> int:
+    """Claimed cases whose 15 minutes are over are free again; returns how many."""
+    stale = lock_stale_claims(limit)
+    for case in stale:
+        _move(case, CaseStatus.OPEN, audit.Actor.system("sweep"), **_UNCLAIMED)
+    return len(stale)
+
+
+def _lock_unchanged(case_id: UUID, version: int) -> Case:
+    case = lock_case(case_id)
+    if case.version != version:
+        raise CaseHasChanged("Look at it again, then decide.")
+    return case
+
+
+def _refuse_if_taken(case: Case, staff_id: UUID, now: datetime) -> None:
+    if case.claimed_until is None or case.claimed_by_id == staff_id:
+        return
+    if case.claimed_until > now:
+        raise CaseIsTaken(f"A colleague works on it until {case.claimed_until:%H:%M}Z.")
+
+
+@transaction_required
+def _close(case: Case, to: str, reason: str, *, actor: audit.Actor) -> None:
+    _move(
+        case,
+        to,
+        actor,
+        closed_at=Now(),
+        closed_by=actor.id,
+        close_reason=reason[:200],
+        **_UNCLAIMED,
+    )
+
+
+@transaction_required
+def _move(case: Case, to: str, actor: audit.Actor, **values: Any) -> None:
+    require_move(CASE_MOVES, case.status, to)
+    Case.objects.filter(pk=case.pk).update(
+        status=to, version=case.version + 1, **values
+    )
+    verb = "given_back" if to == CaseStatus.OPEN else to.lower()
+    _record_move(case.pk, f"case.{verb}", (case.status, to), actor)
+    if to not in IS_OPEN:
+        _publish(case.pk, "recovery.case_closed", case.kind)
+    case.status, case.version = to, case.version + 1
+
+
+@transaction_required
+def _tell(
+    case_id: UUID, verb: str, kind: str, move: tuple[str, str], part: str
+) -> None:
+    _record_move(case_id, f"case.{verb}", move, audit.Actor.system(part))
+    _publish(case_id, "recovery.case_opened", kind)
+
+
+def _record_move(
+    case_id: UUID, action: str, move: tuple[str, str], actor: audit.Actor
+) -> None:
+    audit.record(actor=actor, action=action, subject="case", ids=[case_id], move=move)
+
+
+def _publish(case_id: UUID, event: str, kind: str) -> None:
+    outbox.publish(event, subject="case", facts={case_id: {"kind": kind}})
+
+
+register(
+    Kind(
+        "webhook_failure",
+        CaseSeverity.MEDIUM,
+        "support",
+        "A webhook could not be processed.",
+        closes_itself_when="it is processed",
+    ),
+    Kind(
+        "dead_letter",
+        CaseSeverity.HIGH,
+        "operations",
+        "A piece of work gave up after all its attempts.",
+        closes_itself_when="it succeeds",
+    ),
+    Kind(
+        "provider_configuration",
+        CaseSeverity.CRITICAL,
+        "operations",
+        "A provider refuses our credentials; its queue waits.",
+        closes_itself_when="a call succeeds",
+    ),
+    Kind(
+        "invariant_violation",
+        CaseSeverity.CRITICAL,
+        "operations",
+        "Rows break a rule that must always hold.",
+        closes_itself_when="the check is clean again",
+    ),
+)

@@ -1,0 +1,102 @@
+"""Every lock of this app, last in the lock order of the product (bookings/locks.py).
+
+Among themselves: Case, then the due row, which the engine writes last of all.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+from uuid import UUID, uuid4
+
+from recovery.errors import CaseNotFound
+from recovery.models import Case, DueRow, InboxEvent
+from recovery.states import CaseStatus
+from slotbase.lib.clock import Now
+from slotbase.lib.db import transaction_required
+from slotbase.lib.errors import NotFound
+
+Row = TypeVar("Row", bound=DueRow)
+
+# One statement: of several workers each gets another row, and nobody waits. A lease
+# that ran out may be taken over; whoever had it did not live to settle: a death.
+_CLAIM = """
+UPDATE {table} SET lease_token = %(token)s, lease_until = slotbase_now() + %(lease)s,
+    attempts = attempts + 1, deaths = deaths + (lease_token IS NOT NULL)::int {changes}
+WHERE id = (
+    SELECT id FROM {table}
+    WHERE next_run_at <= (SELECT slotbase_now()) AND next_run_at <= %(due_before)s
+      AND (lease_until IS NULL OR lease_until <= (SELECT slotbase_now())) {conditions}
+    ORDER BY next_run_at {order} LIMIT 1 FOR UPDATE SKIP LOCKED)
+RETURNING *
+"""
+
+
+@transaction_required
+def claim_due_row(
+    model: type[Row],
+    *,
+    lease: timedelta,
+    due_before: datetime,
+    newest: bool,
+    changes: Mapping[str, Any],
+    conditions: Mapping[str, Any],
+) -> Row | None:
+    """Take a due row that nobody works on, if there is one: the oldest or the newest.
+
+    It comes with a lease token of its own. `changes` are written into it; `conditions`
+    narrow the choice, such as to one id.
+    """
+    sql = _CLAIM.format(
+        table=model.table(),
+        order="DESC" if newest else "ASC",
+        changes="".join(f", {name} = %(set_{name})s" for name in changes),
+        conditions="".join(f" AND {name} = %({name})s" for name in conditions),
+    )
+    parameters = {
+        **{f"set_{name}": value for name, value in changes.items()},
+        **conditions,
+        "token": uuid4(),
+        "lease": lease,
+        "due_before": due_before,
+    }
+    return next(iter(model.rows().raw(sql, parameters)), None)
+
+
+@transaction_required
+def lock_case(case_id: UUID) -> Case:
+    """A case, locked.
+
+    Raises:
+        CaseNotFound: there is none.
+    """
+    case = Case.objects.select_for_update(of=("self",)).filter(pk=case_id).first()
+    if case is None:
+        raise CaseNotFound
+    return case
+
+
+@transaction_required
+def lock_case_of(fingerprint: str) -> Case | None:
+    """The newest case of this fingerprint, locked."""
+    cases = Case.objects.select_for_update(of=("self",))
+    return cases.filter(fingerprint=fingerprint).order_by("-id").first()
+
+
+@transaction_required
+def lock_stale_claims(limit: int) -> list[Case]:
+    """Claimed cases whose time is over, locked."""
+    stale = Case.objects.filter(status=CaseStatus.CLAIMED, claimed_until__lte=Now())
+    return list(stale.order_by("pk").select_for_update(skip_locked=True)[:limit])
+
+
+@transaction_required
+def lock_inbox_event(event_id: UUID) -> InboxEvent:
+    """A webhook, locked.
+
+    Raises:
+        NotFound: there is none.
+    """
+    events = InboxEvent.objects.select_for_update().filter(pk=event_id)
+    if (event := events.first()) is None:
+        raise NotFound
+    return event

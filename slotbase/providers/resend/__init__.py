@@ -1,0 +1,1 @@
+"""Resend: mail, and what became of it."""

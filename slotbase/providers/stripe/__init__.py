@@ -1,0 +1,1 @@
+"""Stripe: the customers' cards. No card data reaches SlotBase."""
