@@ -158,21 +158,14 @@ def claim_case(*, case_id: UUID, staff_id: UUID, version: int) -> None:
     case = _lock_unchanged(case_id, version)
     now = read_clock()
     _refuse_if_taken(case, staff_id, now)
-    if case.status == CaseStatus.CLAIMED and case.claimed_by_id != staff_id:
+    until = now + CLAIM
+    if case.status == CaseStatus.CLAIMED and case.claimed_by_id == staff_id:
+        Case.objects.filter(pk=case.pk).update(claimed_until=until)
+        return
+    if case.status == CaseStatus.CLAIMED:
         _move(case, CaseStatus.OPEN, audit.Actor.system("lease"), **_UNCLAIMED)
-    if case.status == CaseStatus.OPEN:
-        _move(
-            case,
-            CaseStatus.CLAIMED,
-            audit.Actor.staff(staff_id),
-            claimed_by_id=staff_id,
-            claimed_until=now + CLAIM,
-        )
-    else:
-        require_move(CASE_MOVES, CaseStatus.OPEN, CaseStatus.CLAIMED)
-        Case.objects.filter(pk=case.pk, status=CaseStatus.CLAIMED).update(
-            claimed_until=now + CLAIM
-        )
+    claim = {"claimed_by_id": staff_id, "claimed_until": until}
+    _move(case, CaseStatus.CLAIMED, audit.Actor.staff(staff_id), **claim)
 
 
 _UNCLAIMED: dict[str, Any] = {"claimed_by": None, "claimed_until": None}

@@ -78,15 +78,13 @@ def store(envelope: Envelope) -> bool:
         OperationalError: it cannot be stored now; let the provider send it again.
     """
     event_id = uuid7()
+    values: list[Any] = [
+        *(event_id, envelope.provider, envelope.account, envelope.event_id),
+        *(envelope.type, envelope.api_version, envelope.livemode),
+        *(envelope.created_at, Jsonb(envelope.payload)),
+    ]
     with connection.cursor() as cursor:
-        cursor.execute(
-            _STORE,
-            [
-                *(event_id, envelope.provider, envelope.account, envelope.event_id),
-                *(envelope.type, envelope.api_version, envelope.livemode),
-                *(envelope.created_at, Jsonb(envelope.payload)),
-            ],
-        )
+        cursor.execute(_STORE, values)
         is_new = bool(cursor.rowcount)
     failpoint("inbox.stored")
     if is_new:

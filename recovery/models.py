@@ -1,6 +1,6 @@
 """History, answers given, and what is still owed: due rows, events, webhooks, cases."""
 
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from django.conf import settings
 from django.db import models
@@ -367,7 +367,7 @@ class WebhookFailures(models.Manager["WebhookFailure"]):
 class WebhookFailure(Case):
     """A webhook that needs a person; its payload is read from its InboxEvent."""
 
-    objects = WebhookFailures()
+    objects: ClassVar[WebhookFailures] = WebhookFailures()
 
     class Meta:
         proxy = True

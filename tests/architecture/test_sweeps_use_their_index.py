@@ -8,11 +8,11 @@ read to its end (ADR 0005).
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from itertools import count
+from itertools import count, cycle
 from typing import Any
 
 import pytest
@@ -21,7 +21,12 @@ from psycopg import sql
 
 from bookings.locks import claim_due_holds, claim_ended_bookings
 from bookings.services.holds import purge_old_holds
+from recovery.deliveries import purge_delivered_events
 from recovery.idempotency import purge_old_records
+from recovery.inbox import empty_old_webhooks
+from recovery.locks import claim_due_row
+from recovery.models import EventDelivery, InboxEvent
+from slotbase.lib.clock import read_clock
 from tests.factories import make_customer, make_resource
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -89,6 +94,59 @@ KEY_PURGE = Sweep(
     (RECORDS.format(age="interval '24 hours'"),),
     *("recovery_idempotencyrecord_created_at", "created_at"),
 )
+EVENTS = f"""
+INSERT INTO recovery_outboxevent (id, type, subject_type, subject_id, data, request_id,
+    created_at)
+SELECT gen_random_uuid(), 't', 's', '1', '{{{{}}}}', '', at {MOMENTS}
+"""
+DELIVERIES = """
+INSERT INTO recovery_eventdelivery (event_id, subscriber, next_run_at)
+SELECT id, 'analytics', created_at FROM recovery_outboxevent
+"""
+WEBHOOKS = f"""
+INSERT INTO recovery_inboxevent (id, provider, account, event_id, type, api_version,
+    payload, received_at, next_run_at, status)
+SELECT gen_random_uuid(), 'stripe', '', at::text, 't', '', '{{{{}}}}', at, {{due}},
+    '{{status}}' {MOMENTS}
+"""
+DELIVERING = Sweep(
+    lambda: claim_all(EventDelivery, subscriber="analytics"),
+    (EVENTS.format(age="interval '0'"), DELIVERIES),
+    *("recovery_delivery_due", "next_run_at"),
+)
+PROCESSING = Sweep(
+    lambda: claim_all(InboxEvent),
+    (WEBHOOKS.format(age="interval '0'", due="at", status="RECEIVED"),),
+    *("recovery_inbox_due", "next_run_at"),
+)
+EVENT_PURGE = Sweep(
+    lambda: [None] * purge_delivered_events.__wrapped__(limit=LIMIT),
+    (EVENTS.format(age="interval '30 days'"),),
+    *("recovery_outboxevent_created_at", "created_at"),
+)
+PAYLOAD_PURGE = Sweep(
+    lambda: [None] * empty_old_webhooks.__wrapped__(limit=LIMIT),
+    (WEBHOOKS.format(age="interval '90 days'", due="NULL", status="PROCESSED"),),
+    *("recovery_inbox_to_empty", "received_at"),
+)
+
+
+def claim_all(model: Any, **conditions: Any) -> list[Any]:
+    """Claim as a sweep does, from both ends, until nothing is due."""
+    rows = []
+    for newest in cycle([False, True]):
+        row = claim_due_row(
+            model,
+            lease=timedelta(minutes=1),
+            due_before=read_clock(),
+            newest=newest,
+            changes={},
+            conditions=conditions,
+        )
+        if row is None:
+            return rows
+        rows.append(row)
+    raise AssertionError("a cycle does not end")
 
 
 @contextmanager
@@ -111,12 +169,20 @@ def plans_of(run: Callable[[], Any]) -> list[dict[str, Any]]:
     statements: list[tuple[str, tuple[Any, ...]]] = []
 
     def listen(execute: Any, text: str, values: Any, *more: Any) -> Any:
-        statements.append((text, tuple(values or ())))
+        statements.append(by_position(text, values))
         return execute(text, values, *more)
 
     with connection.execute_wrapper(listen):
         assert len(run()) == DUE
     return [node for each in statements for node in plan_of(*each)]
+
+
+def by_position(text: str, values: Any) -> tuple[str, tuple[Any, ...]]:
+    """A statement with `%s` in the place of named parameters."""
+    if not isinstance(values, Mapping):
+        return text, tuple(values or ())
+    names = re.findall(r"%\((\w+)\)s", text)
+    return re.sub(r"%\(\w+\)s", "%s", text), tuple(values[name] for name in names)
 
 
 def plan_of(text: str, values: tuple[Any, ...] = ()) -> Iterator[dict[str, Any]]:
@@ -152,8 +218,14 @@ def is_served(sweep: Sweep, nodes: list[dict[str, Any]]) -> bool:
 
 @pytest.mark.parametrize(
     "sweep",
-    [EXPIRY, ENDING, HOLD_PURGE, KEY_PURGE],
-    ids=["expiry", "ending", "hold purge", "key purge"],
+    [
+        *(EXPIRY, ENDING, HOLD_PURGE, KEY_PURGE),
+        *(DELIVERING, PROCESSING, EVENT_PURGE, PAYLOAD_PURGE),
+    ],
+    ids=[
+        *("expiry", "ending", "hold purge", "key purge"),
+        *("delivering", "processing", "event purge", "payload purge"),
+    ],
 )
 def test_a_sweep_is_served_by_its_index(sweep: Sweep) -> None:
     with rows_of(sweep):
