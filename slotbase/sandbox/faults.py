@@ -148,6 +148,8 @@ def perform(
     """Do what the provider would do, or not, and spoil the reply as the fault says."""
     if fault.fault in _NOTHING_HAPPENS:
         return _refuse(fault, provider, request)
+    if fault.fault == "slow":
+        return _delay(fault, provider, handler, request)
     return _spoil(fault, handler(request))
 
 
@@ -156,8 +158,16 @@ def _refuse(fault: Fault, provider: Provider, request: Request) -> Reply:
         return Reply(delivery=Delivery.HANG)
     reply = provider.error(fault.status)
     if fault.fault == "stored_500":
-        provider.remember(request, reply)
+        return provider.remember(request, reply) or reply
     return reply
+
+
+def _delay(
+    fault: Fault, provider: Provider, handler: Handler, request: Request
+) -> Reply:
+    reply = handler(request)
+    provider.keep_in_flight(request, fault.seconds)
+    return replace(reply, delay_seconds=fault.seconds)
 
 
 def _spoil(fault: Fault, reply: Reply) -> Reply:
@@ -168,8 +178,6 @@ def _spoil(fault: Fault, reply: Reply) -> Reply:
             return replace(reply, delivery=Delivery.RESET)
         case "malformed":
             return replace(reply, body=_first_half(reply.encoded_body()))
-        case "slow":
-            return replace(reply, delay_seconds=fault.seconds)
         case _:
             return reply
 

@@ -2,12 +2,14 @@
 
 import threading
 from dataclasses import replace
+from functools import partial
 
 from slotbase.sandbox.exchange import Reply, Request, Route, find_route
 from slotbase.sandbox.faults import FaultScript, perform, read_fault
 from slotbase.sandbox.fields import ControlError, check_choice
 from slotbase.sandbox.journal import Journal
 from slotbase.sandbox.provider import Provider
+from slotbase.sandbox.webhooks import Webhooks
 
 CONTROL = "_sandbox"
 
@@ -15,8 +17,9 @@ CONTROL = "_sandbox"
 class Sandbox:
     """All simulated providers and the control API."""
 
-    def __init__(self, providers: list[Provider]) -> None:
+    def __init__(self, providers: list[Provider], webhooks: Webhooks) -> None:
         self.providers = {provider.name: provider for provider in providers}
+        self.webhooks = webhooks
         self.faults = FaultScript()
         self.journal = Journal()
         self._one_call_at_a_time = threading.Lock()
@@ -75,11 +78,23 @@ class Sandbox:
             Route("GET", "/calls", "calls", self._calls),
             Route("POST", "/reset", "reset", self._reset),
         ]
-        return own + [
-            route
+        return [*own, *self.webhooks.controls(), *self._provider_controls()]
+
+    def _provider_controls(self) -> list[Route]:
+        return [
+            replace(route, handler=partial(self._tell, provider, route))
             for provider in self.providers.values()
             for route in provider.controls()
         ]
+
+    def _tell(self, provider: Provider, route: Route, request: Request) -> Reply:
+        with self._one_call_at_a_time:
+            reply = route.handler(request)
+            if reply.effect is not None:
+                self.journal.record(
+                    provider.name, route.operation, fault=None, effect=reply.effect
+                )
+        return reply
 
     def _health(self, _: Request) -> Reply:
         return Reply(200, {"status": "ok", "providers": list(self.providers)})
@@ -114,6 +129,9 @@ class Sandbox:
             self.journal.clear()
             for provider in self.providers.values():
                 provider.reset()
+            self.webhooks.forget()
+        # Not under the lock: its receiver may be asking a provider meanwhile.
+        self.webhooks.wait_until_idle()
         return Reply(204)
 
 

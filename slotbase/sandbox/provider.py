@@ -1,7 +1,8 @@
 """What a simulated provider is: a name, its addresses, its way to say no.
 
-A provider is one module with one subclass, listed in `__main__`. Its handlers run one
-at a time, so they need no locks; what they did they tell in `Reply.effect`.
+A provider is one module with one subclass, listed in `__main__`. Its handlers, also
+those of its controls, run one at a time, so they need no locks; what they did they tell
+in `Reply.effect`.
 """
 
 from typing import ClassVar
@@ -26,8 +27,14 @@ class Provider:
         """A refusal in the provider's own words."""
         raise NotImplementedError
 
-    def remember(self, request: Request, reply: Reply) -> None:
-        """Keep the reply for repeats of the request's idempotency key, if any."""
+    def remember(self, request: Request, reply: Reply) -> Reply | None:
+        """Keep a scripted failure for repeats of the request's idempotency key, if any.
+
+        Returns what to send in its place, such as what the key was answered before.
+        """
+
+    def keep_in_flight(self, request: Request, seconds: int) -> None:
+        """The reply is on its way for that long: until then repeats come too early."""
 
     def reset(self) -> None:
         """Forget all objects; keys and settings stay."""

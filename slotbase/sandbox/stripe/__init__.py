@@ -1,0 +1,1 @@
+"""Stripe, simulated: payment intents, charges, refunds, disputes, events, webhooks."""
