@@ -2,10 +2,32 @@
 
 import os
 
+import redis
+import structlog
 from celery import Celery
+from celery.signals import worker_ready
+from django.conf import settings
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "slotbase.settings")
 
 app = Celery("slotbase")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+
+log = structlog.get_logger(__name__)
+BRIEFLY = {"socket_timeout": 2, "socket_connect_timeout": 2}
+
+
+@worker_ready.connect
+def warn_if_broker_may_evict(**_: object) -> None:
+    """A broker that is also a cache throws messages away when its memory is full."""
+    once = Retry(NoBackoff(), 0)
+    try:
+        with redis.from_url(settings.REDIS_URL, retry=once, **BRIEFLY) as broker:
+            policy = broker.config_get("maxmemory-policy")["maxmemory-policy"]
+    except (redis.RedisError, KeyError):
+        return  # it does not answer, or does not tell
+    if policy != "noeviction":
+        log.warning("broker_may_evict", policy=policy)

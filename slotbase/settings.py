@@ -189,36 +189,61 @@ REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
 CELERY_BROKER_URL = REDIS_URL
 CELERY_TASK_DEFAULT_QUEUE = "default"
 CELERY_TASK_CREATE_MISSING_QUEUES = True
+# What is urgent does not stand in line behind what is not.
+CELERY_TASK_ROUTES = {
+    "bookings.*": {"queue": "bookings"},
+    "notifications.*": {"queue": "email"},
+    "payments.*": {"queue": "money"},
+    "recovery.process_inbox": {"queue": "inbox"},
+}
+# Nobody reads results; Celery would add a daily clean-up of them to the schedule.
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_RESULT_EXPIRES = None
+# Whoever can write to the broker must not be able to run code of theirs.
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
-# Acknowledged after the work: a killed worker's message is delivered again.
+# Acknowledged after the work: a killed worker's message is delivered again. A task that
+# kills its worker each time ends after three deaths, which its row counts.
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
+# What failed or took too long is tried again by its row, when its row says so.
 CELERY_TASK_ACKS_ON_FAILURE = True
 CELERY_TASK_ACKS_ON_TIMEOUT = True
+# Less than a lease, so that nobody takes over what is still being done. Some SDKs
+# swallow the soft one.
 CELERY_TASK_TIME_LIMIT = 120
 CELERY_TASK_SOFT_TIME_LIMIT = 100
+# A worker takes what it can do at once and leaves the rest to others.
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_DISABLE_PREFETCH = True
+# Their messages come again when the broker is back; twice at once helps nobody.
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = True
+# A worker told to stop by SIGQUIT lets its tasks finish for so long.
 CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 25
+# Logs are ours: slotbase/lib/logs.py.
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+# A worker waits for its broker for ever; Celery's gives up after 100 tries.
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+# Shared by whoever sends and whoever receives.
 CELERY_BROKER_TRANSPORT_OPTIONS = {
-    # Longer than any task may run, else a running one is delivered a second time.
+    # Longer than a lease, else what still runs is delivered a second time.
     "visibility_timeout": 900,
-    # kombu's default waits for ever on a frozen Redis.
+    # kombu waits for ever on a frozen broker by default. A worker asks for a second at
+    # a time (BRPOP), so this does not cut its waiting short.
     "socket_timeout": 10,
     "socket_connect_timeout": 2,
+    # A connection that died without a word is noticed.
     "socket_keepalive": True,
     "health_check_interval": 25,
+    # Look for messages of dead workers every 10 s, not every 100 s.
     "unacked_restore_interval": 10,
     "unacked_restore_throttle": 1,
 }
+# Beat need not insist: its next sweep is a second away.
 CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 1}
 CELERY_BEAT_SCHEDULER = "slotbase.schedule:Scheduler"
+# A changed entry counts within a second.
 CELERY_BEAT_MAX_LOOP_INTERVAL = 1
 CELERY_TIMEZONE = "UTC"
 

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
+from slotbase.lib import failpoints
+
 DAY = 86_400
 # The least and the most of each number that is safe; see docs/reference/settings.md.
 RANGES: dict[str, tuple[float, float]] = {
@@ -35,7 +37,12 @@ def refuse_unsafe_settings() -> None:
     """
     if settings.DEBUG:
         return
-    problems = [*_unsafe_web(), *_unsafe_sign_in(), *_unsafe_numbers()]
+    problems = [
+        *_unsafe_web(),
+        *_unsafe_failpoints(),
+        *_unsafe_sign_in(),
+        *_unsafe_numbers(),
+    ]
     if problems:
         raise ImproperlyConfigured("Unsafe settings. " + " ".join(problems))
 
@@ -55,6 +62,15 @@ def _unsafe_web() -> Iterator[str]:
         yield "DEMO: only with ALLOWED_HOSTS of this computer."
     if not settings.HTTPS_ONLY and not only_this_computer:
         yield "HTTPS_ONLY: may be off with ALLOWED_HOSTS of this computer only."
+
+
+def _unsafe_failpoints() -> Iterator[str]:
+    if settings.FAILPOINTS and not settings.DEMO:
+        yield "FAILPOINTS: only with DEMO."
+    try:
+        failpoints.parse(settings.FAILPOINTS)
+    except failpoints.UnreadableFailpoint as error:
+        yield f"FAILPOINTS: {error}"
 
 
 def _unsafe_sign_in() -> Iterator[str]:

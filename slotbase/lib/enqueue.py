@@ -17,11 +17,10 @@ from django.db import transaction
 from kombu import Producer
 
 CAPACITY = 1000
-# Nobody needs a wake-up later than this: the sweeps came by long ago.
-EXPIRES_SECONDS = 60
+EXPIRES_SECONDS = 60  # the sweeps came by long before
 FLUSH_SECONDS = 1
 LOG_SECONDS = 10
-# The next wake-up is worth more than this one, so give up sooner than a worker would.
+# Sooner than a worker gives up: the next wake-up is worth more than this one.
 IMPATIENT = {"socket_timeout": 2, "max_retries": 0}
 
 Wakeup = tuple[str, tuple[tuple[str, int | str], ...]]
@@ -32,17 +31,17 @@ log = structlog.get_logger(__name__)
 def after_commit(task: str, /, **ids: int | str | UUID) -> None:
     """Ask a worker to run a task for these ids once the transaction has committed.
 
-    Returns at once and raises nothing, whatever state the broker is in: a wake-up is
-    dropped, and logged, when the broker does not take it or too many wait for it. The
-    sweep finds the row. One that waits already is not added again.
+    Returns at once and raises nothing, whatever state the broker is in: when it does
+    not take the wake-up, or when too many wait for it, the wake-up is dropped and
+    logged, and the sweep finds the row. The same one is not added while it waits.
     """
-    plain = (
-        (name, str(each) if isinstance(each, UUID) else each)
-        for name, each in sorted(ids.items())
-    )
-    wakeup = (task, tuple(plain))
+    wakeup = (task, tuple((name, _plain(ids[name])) for name in sorted(ids)))
     # Not a partial: Django 5.2 fails to log the failure of one.
     transaction.on_commit(lambda: _publisher.add(wakeup), robust=True)
+
+
+def _plain(value: int | str | UUID) -> int | str:
+    return str(value) if isinstance(value, UUID) else value
 
 
 class Publisher:
@@ -52,7 +51,7 @@ class Publisher:
         self.start_afresh()
 
     def start_afresh(self) -> None:
-        """Forget everything; in a child, it is the parent's and its thread is gone."""
+        """Forget everything: in a forked child it is the parent's, without a thread."""
         self._waiting = OrderedDict[Wakeup, None]()
         self._changed = threading.Condition()
         self._thread = threading.Thread()
@@ -80,8 +79,8 @@ class Publisher:
             )
 
     def _run(self) -> None:
-        # Web processes have no Celery application, and one connection is enough: that
-        # of a pool could be shared with the parent or be in the middle of something.
+        # Web processes load no Celery application. A connection of its own, not one of
+        # a pool, which a fork would share with the parent.
         app = Celery("slotbase", set_as_current=False, fixups=[])
         app.config_from_object("django.conf:settings", namespace="CELERY")
         with app.connection_for_write(transport_options=IMPATIENT) as connection:
@@ -99,9 +98,15 @@ class Publisher:
 
     def _send(self, app: Celery, producer: Producer, wakeup: Wakeup) -> None:
         task, ids = wakeup
-        options = {"ignore_result": True, "expires": EXPIRES_SECONDS, "retry": False}
         try:
-            app.send_task(task, kwargs=dict(ids), producer=producer, **options)
+            app.send_task(
+                task,
+                kwargs=dict(ids),
+                producer=producer,
+                expires=EXPIRES_SECONDS,
+                ignore_result=True,
+                retry=False,
+            )
         except Exception as error:  # noqa: BLE001 - the sweep does without it
             self._drop(type(error.__cause__ or error).__name__)
 

@@ -21,19 +21,19 @@ from django.conf import settings
 
 Action = Callable[[str], None]
 
-SLEEP = re.compile(r"sleep:(\d+(?:\.\d+)?)")
+ENTRY = re.compile(r"([\w.]+)=(?:(raise|kill|stop)|sleep:(\d+(?:\.\d+)?))")
 
 
 class FailpointReached(RuntimeError):
     """What a failpoint that is armed with `raise` raises."""
 
 
-class UnknownAction(ValueError):
-    """What a failpoint was to be armed with is none of the actions above."""
+class UnreadableFailpoint(ValueError):
+    """What should arm a failpoint is not of the form above."""
 
 
 def failpoint(name: str) -> None:
-    """Fail here in the way this name is armed with; by far most often, do nothing.
+    """Fail here in the way this name is armed with; nearly always, do nothing.
 
     Raises:
         FailpointReached: it is armed with `raise`.
@@ -47,9 +47,9 @@ def armed(name: str, action: str) -> Iterator[None]:
     """Arm one failpoint, in all threads of this process, inside the block.
 
     Raises:
-        UnknownAction: the action is misspelt.
+        UnreadableFailpoint: the action is misspelt.
     """
-    _armed()[name] = _action(action)
+    _armed().update(parse(f"{name}={action}"))
     try:
         yield
     finally:
@@ -60,10 +60,9 @@ def parse(text: str) -> dict[str, Action]:
     """What a value of FAILPOINTS arms.
 
     Raises:
-        UnknownAction: an entry has no name, or its action is misspelt.
+        UnreadableFailpoint: an entry has no name, or its action is misspelt.
     """
-    entries = (each.strip().partition("=") for each in text.split(";") if each.strip())
-    return {name: _action(action, name) for name, _, action in entries}
+    return dict(_entry(each.strip()) for each in text.split(";") if each.strip())
 
 
 @cache
@@ -71,13 +70,14 @@ def _armed() -> dict[str, Action]:
     return parse(settings.FAILPOINTS) if settings.DEMO else {}
 
 
-def _action(text: str, name: str = "name") -> Action:
-    if found := SLEEP.fullmatch(text):
-        return lambda _: time.sleep(float(found[1]))
-    if text not in ACTIONS or not name:
-        wanted = ", ".join((*ACTIONS, "sleep:SECONDS"))
-        raise UnknownAction(f"{name}={text} is not NAME=ACTION, with one of {wanted}.")
-    return ACTIONS[text]
+def _entry(text: str) -> tuple[str, Action]:
+    found = ENTRY.fullmatch(text)
+    if found is None:
+        raise UnreadableFailpoint(
+            f"{text} must be NAME=raise, NAME=kill, NAME=stop or NAME=sleep:SECONDS."
+        )
+    name, word, seconds = found.groups()
+    return name, ACTIONS[word] if word else lambda _: time.sleep(float(seconds))
 
 
 def _raise(name: str) -> None:
@@ -86,7 +86,7 @@ def _raise(name: str) -> None:
 
 ACTIONS: dict[str, Action] = {
     "raise": _raise,
-    # To this very thread, so that nothing more is done in it.
+    # To this very thread, so that it does nothing more.
     "kill": lambda _: signal.raise_signal(signal.SIGKILL),
     "stop": lambda _: signal.raise_signal(signal.SIGSTOP),
 }
