@@ -80,10 +80,8 @@ def _classify(error: requests.RequestException) -> ProviderError:
     if isinstance(error, _BAD_ADDRESS):
         return _error(Outcome.CONFIGURATION, "bad_address")
     reason = getattr(error.args[0], "reason", None) if error.args else None
-    if isinstance(
-        reason,
-        urllib3.exceptions.NewConnectionError | urllib3.exceptions.ConnectTimeoutError,
-    ):
+    # A refused connection and a name that is not found are kinds of it.
+    if isinstance(reason, urllib3.exceptions.ConnectTimeoutError):
         return _error(Outcome.NOT_EXECUTED, "not_reached")
     return _error(Outcome.UNKNOWN, "no_answer")
 
