@@ -1,25 +1,42 @@
-"""Back office pages whose rows have a history: it is shown, and changes add to it."""
+"""Back office pages whose rows have a history: it is shown, and changes add to it.
 
-from collections.abc import Iterable
-from typing import Any, ClassVar, TypeVar
+An `ActingAdmin` has buttons as well: each says what it will do, then a service does it.
+"""
 
-from django.contrib import admin
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, ClassVar, Generic, TypeVar, cast
+from uuid import UUID
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
 from django.contrib.auth import get_user_model
+from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.loader import render_to_string
 from django.urls import reverse
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from recovery import audit
 from recovery.models import AuditEntry
-from slotbase.lib.backoffice import BackOfficeAdmin
+from slotbase.lib.backoffice import BackOfficeAdmin, ModelAdmin
 from slotbase.lib.columns import format_moment, format_state
+from slotbase.lib.errors import DomainError
 
 Row = TypeVar("Row", bound=Model)
 
 SHOWN_ENTRIES = 100
 HISTORY: Any = ("History", {"fields": ("history",), "classes": ("history",)})
+#: For pages that have `payload_shown`.
+PAYLOAD: Any = (
+    "Payload",
+    {"fields": ("payload_shown",), "classes": ("bare", "wide", "below")},
+)
 
 _pages: dict[str, "AuditedAdmin[Any]"] = {}  # by `audit_subject`
 
@@ -36,7 +53,8 @@ class AuditedAdmin(BackOfficeAdmin[Row]):
 
     def __init__(self, model: type[Row], admin_site: admin.AdminSite) -> None:
         super().__init__(model, admin_site)
-        _pages[self.audit_subject] = self
+        # Of several pages of the same rows the first is the one to link to.
+        _pages.setdefault(self.audit_subject, self)
 
     def log_addition(self, request: HttpRequest, obj: Row, message: Any) -> Any:
         """A row was added."""
@@ -91,6 +109,195 @@ class AuditedAdmin(BackOfficeAdmin[Row]):
         return render_to_string("admin/timeline.html", {"steps": steps, "cut": is_cut})
 
 
+# --- Buttons ------------------------------------------------------------------
+
+
+class Typed(forms.Form):
+    """What a person typed beside the buttons of a page."""
+
+    version = forms.IntegerField(required=False)
+    reason = forms.CharField(
+        required=False,
+        max_length=200,
+        widget=forms.Textarea({"rows": 2}),
+        label="Why",
+        error_messages={"required": "Say why: whoever reads this was not here."},
+    )
+    evidence = forms.CharField(
+        required=False,
+        max_length=5000,
+        widget=forms.Textarea({"rows": 4}),
+        label="Evidence, if there is any",
+    )
+
+
+@dataclass(frozen=True)
+class Wish:
+    """Who pressed a button, at which version of the row, and what they typed."""
+
+    staff_id: UUID
+    version: int
+    reason: str
+    evidence: str
+
+
+@dataclass(frozen=True)
+class RowAction(Generic[Row]):
+    """A button: what it will do, in words, and the service that does it.
+
+    `run` may raise a DomainError, which is shown as a message. The button is shown
+    where `is_offered(row, staff_id)`; whether it may be done is for the service to say.
+    """
+
+    label: str
+    says: str
+    done: str
+    permission: str
+    run: Callable[[Row, Wish], None]
+    is_offered: Callable[[Row, UUID], bool] = lambda _row, _staff_id: True
+    needs_reason: bool = False
+    takes_evidence: bool = False
+
+
+class ActingAdmin(AuditedAdmin[Row]):
+    """A page with buttons. What they refuse is a message; what was typed stays."""
+
+    change_form_template = "admin/acting_form.html"
+
+    def row_actions(self, row: Row) -> Mapping[str, RowAction[Any]]:
+        """What may be done with this row in some state, by name."""
+        raise NotImplementedError
+
+    def explain(self, error: DomainError, row: Row) -> str:  # noqa: ARG002 - for subclasses
+        """Why it was refused, in words for staff."""
+        return str(error)
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> Any:
+        """Show the page, or do what a button of it says."""
+        if object_id is None or request.method != "POST":
+            return super().changeform_view(request, object_id, form_url, extra_context)
+        row = self.get_object(request, unquote(object_id))
+        if row is None:
+            return self._show_again(request, object_id, {})
+        return self._act(request, object_id, row)
+
+    def _act(self, request: HttpRequest, object_id: str, row: Row) -> HttpResponse:
+        action = self.row_actions(row).get(request.POST.get("do", ""))
+        may_look = self.has_view_permission(request, row)
+        if action is None or not may_look or not _may_do(request, action):
+            raise PermissionDenied
+        typed = Typed(request.POST)
+        status = self._run(request, action, row, typed)
+        if status is None:
+            messages.success(request, action.done)
+            return HttpResponseRedirect(request.get_full_path())
+        response: HttpResponse = self._show_again(request, object_id, {"typed": typed})
+        response.status_code = status
+        return response
+
+    def _run(
+        self, request: HttpRequest, action: RowAction[Any], row: Row, typed: Typed
+    ) -> int | None:
+        """Do it; returns the status of the answer if it was refused."""
+        typed.fields["reason"].required = action.needs_reason
+        if not typed.is_valid():
+            messages.error(request, "Nothing was done: see below what is missing.")
+            return 400
+        version = typed.cleaned_data.pop("version") or 0
+        try:
+            action.run(row, Wish(staff_id_of(request), version, **typed.cleaned_data))
+        except DomainError as error:
+            messages.error(request, self.explain(error, row))
+            return error.status
+        return None
+
+    def _show_again(
+        self, request: HttpRequest, object_id: str, context: dict[str, Any]
+    ) -> Any:
+        # For Django a POST would be a form to save, and nobody may change these rows.
+        request.method = "GET"
+        return super().changeform_view(request, object_id, "", context)
+
+    def render_change_form(
+        self,
+        request: HttpRequest,
+        context: dict[str, Any],
+        *args: Any,
+        **kwargs: Any,
+    ) -> Any:
+        """With the buttons that this person may press now."""
+        row, staff_id = context["original"], staff_id_of(request)
+        offered = {
+            name: action
+            for name, action in self.row_actions(row).items()
+            if _may_do(request, action) and action.is_offered(row, staff_id)
+        }
+        typed = context.get("typed") or Typed()
+        asked = {
+            "reason": any(each.needs_reason for each in offered.values()),
+            "evidence": any(each.takes_evidence for each in offered.values()),
+        }
+        # What was typed stays, even where there is no button for it any more.
+        shown = [name for name in asked if asked[name] or typed.data.get(name)]
+        context |= {"row_actions": offered, "typed": [typed[name] for name in shown]}
+        return super().render_change_form(request, context, *args, **kwargs)
+
+
+def staff_id_of(request: HttpRequest) -> UUID:
+    """Who is signed in: pages are shown to nobody else."""
+    return cast("UUID", request.user.pk)
+
+
+def _may_do(request: HttpRequest, action: RowAction[Any]) -> bool:
+    return request.user.has_perm(action.permission)
+
+
+# --- Lists --------------------------------------------------------------------
+
+
+class ValueFilter(admin.SimpleListFilter):
+    """A filter by one column, which offers what `values` says."""
+
+    parameter_name: str
+
+    def values(self, page: ModelAdmin[Any]) -> Iterable[str]:
+        """The values to choose from."""
+        raise NotImplementedError
+
+    def say(self, value: str) -> str:
+        """The words for a value."""
+        return say_action(value)
+
+    def lookups(
+        self,
+        request: HttpRequest,  # noqa: ARG002
+        model_admin: ModelAdmin[Any],
+    ) -> list[tuple[str, str]]:
+        """Each value with its words."""
+        return [(value, self.say(value)) for value in sorted(self.values(model_admin))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:  # noqa: ARG002
+        """Rows with the chosen value."""
+        chosen = {self.parameter_name: self.value()}
+        return queryset.filter(**chosen) if self.value() else queryset
+
+
+class RecentValuesFilter(ValueFilter):
+    """Offers the values of the newest rows: DISTINCT over all would take long."""
+
+    def values(self, page: ModelAdmin[Any]) -> Iterable[str]:
+        """Those of the last thousand rows."""
+        rows: QuerySet[Any] = page.model._default_manager.all()  # noqa: SLF001 - Django's public name
+        newest = rows.order_by("-pk")
+        return set(newest.values_list(self.parameter_name, flat=True)[:1000])
+
+
 def summarise_change(message: list[dict[str, Any]]) -> str:
     """Django's change message without values: `changed name; added opening hours`.
 
@@ -116,15 +323,41 @@ def subjects_with_a_page() -> list[str]:
     return sorted(_pages)
 
 
-def find_page(entry: AuditEntry) -> str | None:
-    """Where the subject of an entry can be looked at, if it has a page."""
-    page = _pages.get(entry.subject_type)
-    if page is None:
-        return None
-    name = f"admin:{page.opts.app_label}_{page.opts.model_name}_change"
-    return reverse(name, args=[entry.subject_id])
+def format_subject(row: Any) -> SafeString | str:
+    """The subject of an audit entry, a case or an event, as a link if it has a page."""
+    page = _pages.get(row.subject_type)
+    name = page.opts.verbose_name if page else row.subject_type
+    words = f"{say_action(str(name))} {shorten(row.subject_id)}"
+    if page is None or not row.subject_id:
+        return words
+    address = f"admin:{page.opts.app_label}_{page.opts.model_name}_change"
+    url = reverse(address, args=[row.subject_id])
+    return format_html('<a href="{}">{}</a>', url, words)
+
+
+def format_payload(payload: Any) -> SafeString | str:
+    """JSON as it can be read."""
+    if payload is None:
+        return "It is gone: it was kept long enough."
+    text = json.dumps(payload, indent=2, ensure_ascii=False)
+    return format_html('<pre class="payload">{}</pre>', text)
+
+
+def shorten(id: str) -> str:  # noqa: A002 - it is one
+    """The end of an id: its beginning is the time, which many have in common."""
+    return id if len(id) < 12 else f"\N{HORIZONTAL ELLIPSIS}{id[-6:]}"
 
 
 def say_action(action: str) -> str:
     """`booking.checked_in` for people: Booking checked in."""
     return action.replace(".", " ").replace("_", " ").capitalize()
+
+
+UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
+
+
+def say_duration(duration: timedelta) -> str:
+    """How long, in its greatest unit: `3 d`, `5 min`."""
+    seconds = max(int(duration.total_seconds()), 0)
+    unit, size = next((each for each in UNITS if seconds >= each[1]), UNITS[-1])
+    return f"{seconds // size}\N{NO-BREAK SPACE}{unit}"

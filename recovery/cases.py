@@ -20,7 +20,7 @@ from recovery.models import Case
 from recovery.states import CASE_MOVES, CaseSeverity, CaseStatus
 from slotbase.lib.clock import Now, read_clock
 from slotbase.lib.db import retry_on_conflict, transaction_required
-from slotbase.lib.errors import ValidationFailed
+from slotbase.lib.errors import InvalidState, ValidationFailed
 from slotbase.lib.states import require_move
 
 CLAIM = timedelta(minutes=15)
@@ -180,6 +180,8 @@ def give_back_case(*, case_id: UUID, staff_id: UUID, version: int) -> None:
     """
     case = _lock_unchanged(case_id, version)
     _refuse_if_taken(case, staff_id, read_clock())
+    if case.status not in IS_OPEN:  # from there, OPEN means that it happened again
+        raise InvalidState("The case is closed.")
     _move(case, CaseStatus.OPEN, audit.Actor.staff(staff_id), **_UNCLAIMED)
 
 
@@ -199,6 +201,59 @@ def close_case(
     _refuse_if_taken(case, staff_id, read_clock())
     _close(case, to, reason, actor=audit.Actor.staff(staff_id))
     return case
+
+
+@retry_on_conflict
+def resolve_case(
+    *, case_id: UUID, staff_id: UUID, version: int, reason: str, evidence: str = ""
+) -> None:
+    """A person has done what was to be done; the case keeps what shows it.
+
+    Raises:
+        ValidationFailed, CaseNotFound, CaseIsTaken, CaseHasChanged, InvalidState: as
+            `close_case`.
+    """
+    case = close_case(
+        case_id=case_id,
+        staff_id=staff_id,
+        version=version,
+        to=CaseStatus.RESOLVED,
+        reason=reason,
+    )
+    if evidence:
+        # After that of an earlier closing, if the case was opened again since.
+        shown = "\n\n".join(filter(None, [case.evidence, evidence]))
+        Case.objects.filter(pk=case.pk).update(evidence=shown)
+
+
+@retry_on_conflict
+def discard_case(*, case_id: UUID, staff_id: UUID, version: int, reason: str) -> None:
+    """A person found that nothing is to be done.
+
+    Raises:
+        ValidationFailed, CaseNotFound, CaseIsTaken, CaseHasChanged, InvalidState: as
+            `close_case`.
+    """
+    close_case(
+        case_id=case_id,
+        staff_id=staff_id,
+        version=version,
+        to=CaseStatus.DISCARDED,
+        reason=reason,
+    )
+
+
+@retry_on_conflict
+def require_free(*, case_id: UUID, staff_id: UUID, version: int) -> None:
+    """Before work on what a case is about: it is open, and no colleague has it.
+
+    Raises:
+        CaseNotFound, CaseIsTaken, CaseHasChanged, InvalidState: leave it alone.
+    """
+    case = _lock_unchanged(case_id, version)
+    _refuse_if_taken(case, staff_id, read_clock())
+    if case.status not in IS_OPEN:
+        raise InvalidState("The case is closed.")
 
 
 @retry_on_conflict

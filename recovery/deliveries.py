@@ -1,11 +1,13 @@
 """Hands events of the outbox to their subscribers, each at its own pace."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
+from django.db import connection
 from django.db.models import Exists, OuterRef
 
 from recovery import audit, rowqueue
@@ -76,6 +78,38 @@ def retry_delivery(*, delivery_id: int, staff_id: UUID) -> None:
         ids=[delivery_id],
         move=(DeliveryStatus.DEAD, DeliveryStatus.PENDING),
     )
+
+
+@dataclass(frozen=True)
+class Backlog:
+    """What a subscriber still has to get, counted up to COUNTED deliveries."""
+
+    subscriber: str
+    waiting: int
+    failing: int
+
+    @property
+    def is_capped(self) -> bool:
+        """Whether there may be more."""
+        return self.waiting == COUNTED
+
+
+COUNTED = 1000
+_COUNT = """
+SELECT name, count(waiting.id), count(waiting.id) FILTER (WHERE last_error <> '')
+FROM unnest(%s::text[]) AS name LEFT JOIN LATERAL (
+    SELECT id, last_error FROM recovery_eventdelivery
+    WHERE subscriber = name AND next_run_at IS NOT NULL
+    ORDER BY next_run_at LIMIT %s) AS waiting ON true
+GROUP BY name ORDER BY name
+"""
+
+
+def count_waiting() -> list[Backlog]:
+    """For each subscriber: deliveries that wait, and how many of them failed before."""
+    with connection.cursor() as cursor:
+        cursor.execute(_COUNT, [list(subscribers()), COUNTED])
+        return [Backlog(*row) for row in cursor.fetchall()]
 
 
 @retry_on_conflict

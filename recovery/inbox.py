@@ -21,7 +21,7 @@ from recovery.states import INBOX_MOVES, CaseSeverity, InboxStatus
 from slotbase.lib.clock import Now
 from slotbase.lib.db import retry_on_conflict, transaction_required
 from slotbase.lib.enqueue import after_commit
-from slotbase.lib.errors import ValidationFailed
+from slotbase.lib.errors import InvalidState, ValidationFailed
 from slotbase.lib.failpoints import failpoint
 from slotbase.lib.ids import uuid7
 from slotbase.lib.states import require_move
@@ -182,22 +182,27 @@ QUEUE = rowqueue.RowQueue(
 def replay(*, event_id: UUID, staff_id: UUID) -> None:
     """A person lets a webhook be processed again, with all its attempts.
 
+    One that waits for its next attempt has it at once.
+
     Raises:
         InvalidState: it is still being processed.
         ValidationFailed: its payload is gone.
     """
-    event = lock_inbox_event(event_id)
-    require_move(INBOX_MOVES, event.status, InboxStatus.RECEIVED)
+    event, to = lock_inbox_event(event_id), InboxStatus.RECEIVED
+    if event.status == InboxStatus.RETRY:
+        to = InboxStatus.RETRY
+    else:
+        require_move(INBOX_MOVES, event.status, to)
     if event.payload is None:
         raise ValidationFailed(payload="It is too old: its payload is gone.")
     InboxEvent.objects.filter(pk=event.pk).update(
-        status=InboxStatus.RECEIVED,
+        status=to,
         ignored_because="",
         next_run_at=Now(),
         attempts=0,
         deaths=0,
     )
-    _audit_by_staff(event, "webhook.replayed", InboxStatus.RECEIVED, staff_id)
+    _audit_by_staff(event, "webhook.replayed", to, staff_id)
     after_commit("recovery.process_inbox", id=event.pk)
 
 
@@ -214,6 +219,8 @@ def ignore(*, event_id: UUID, staff_id: UUID, reason: str) -> None:
     # The case first, as the engine does (lock order).
     cases.close_by_itself(fingerprint_of(event_id), "The webhook is ignored.")
     event = lock_inbox_event(event_id)
+    if event.status == InboxStatus.PROCESSING:
+        raise InvalidState("A worker is processing it.")
     require_move(INBOX_MOVES, event.status, InboxStatus.IGNORED)
     InboxEvent.objects.filter(pk=event.pk).update(
         status=InboxStatus.IGNORED,

@@ -153,6 +153,11 @@ class EventDelivery(DueRow):
                 condition=Q(next_run_at__isnull=False),
                 name="recovery_delivery_due",
             ),
+            models.Index(
+                fields=["id"],
+                condition=Q(status=DeliveryStatus.DEAD),
+                name="recovery_delivery_dead",
+            ),
         )
         constraints = (
             *DueRow.due_constraints("recovery_delivery"),
@@ -214,6 +219,12 @@ class InboxEvent(DueRow):
                 condition=Q(payload__isnull=False),
                 name="recovery_inbox_to_empty",
             ),
+            models.Index(
+                fields=["id"],
+                condition=Q(status=InboxStatus.DEAD),
+                name="recovery_inbox_dead",
+            ),
+            models.Index(fields=["event_id"], name="recovery_inbox_event"),
         )
         constraints = (
             *DueRow.due_constraints("recovery_inbox"),

@@ -16,6 +16,7 @@ from recovery.models import OutboxEvent
 from slotbase.lib import request_id
 from slotbase.lib.db import transaction_required
 from slotbase.lib.enqueue import after_commit
+from slotbase.lib.failpoints import failpoint
 from slotbase.lib.ids import uuid7
 
 
@@ -121,6 +122,7 @@ def publish(
 
 def wake_subscribers(event: str) -> None:
     """After the commit, let workers look at once; the sweep would find it, too."""
+    failpoint("outbox.published")
     for name in _names_of_subscribers(event):
         after_commit("recovery.deliver_events", subscriber=name)
 

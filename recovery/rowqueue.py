@@ -168,6 +168,7 @@ def _record_failure(queue: RowQueue[Row], row: Row, failure: Failure) -> None:
         values["next_run_at"] = Now() + with_jitter(seconds)
     if not failure.was_tried:
         values["attempts"] = row.attempts - 1
+    failpoint(f"{queue.name}.failed")
     give_back_lease(row, values)
     if failure.misconfigured:
         _open_configuration_case(failure)

@@ -74,3 +74,21 @@ def test_only_those_who_talk_to_customers_see_contact_data() -> None:
 
 def test_auditors_change_nothing() -> None:
     assert all(".view_" in permission for permission in MATRIX["auditor"])
+
+
+def allowed(permission: str) -> set[str]:
+    return {name for name, may in MATRIX.items() if permission in may}
+
+
+def test_support_and_operations_work_on_cases_and_auditors_look() -> None:
+    workers = {"support", "support_lead", "operations"}
+
+    for model in ("case", "inboxevent"):
+        assert allowed(f"recovery.change_{model}") == workers
+        assert allowed(f"recovery.view_{model}") == {*workers, "auditor"}
+    assert allowed("recovery.view_webhookfailure") == {*workers, "auditor"}
+
+
+def test_only_operations_retries_deliveries() -> None:
+    assert allowed("recovery.change_eventdelivery") == {"operations"}
+    assert allowed("recovery.view_heartbeat") == {"operations", "auditor"}

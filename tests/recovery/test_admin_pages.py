@@ -12,16 +12,27 @@ from django.urls import reverse
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from bookings.models import Booking, BookingHold, DateException, Resource
-from recovery.models import AuditEntry
+from recovery import heartbeats
+from recovery.models import (
+    AuditEntry,
+    Case,
+    EventDelivery,
+    Heartbeat,
+    InboxEvent,
+    OutboxEvent,
+    WebhookFailure,
+)
 from slotbase.accounts.models import User, Venue
 from slotbase.lib.backoffice import BackOfficeAdmin
 from tests.factories import make_booking, make_staff
+from tests.recovery.trouble import fail_delivery, fail_webhook
 
 pytestmark = pytest.mark.django_db
 
 PAGES = {
     *(Booking, BookingHold, Resource, DateException, AuditEntry),
     *(User, Venue, Group, PeriodicTask),
+    *(Case, WebhookFailure, InboxEvent, OutboxEvent, EventDelivery, Heartbeat),
 }
 EACH_PAGE = pytest.mark.parametrize("model", sorted(PAGES, key=lambda m: m.__name__))
 
@@ -38,6 +49,9 @@ def rows(client: Client, superuser: User) -> Client:
     DateException.objects.create(venue=venue, date=date(2030, 1, 1), kind="CLOSED")
     minutely = IntervalSchedule.objects.create(every=60, period="seconds")
     PeriodicTask.objects.create(name="sweep", task="x.sweep", interval=minutely)
+    fail_webhook()
+    fail_delivery()
+    heartbeats.record_heartbeat("worker@host default")
     client.force_login(superuser)
     return client
 
@@ -137,7 +151,13 @@ def test_not_even_a_superuser_deletes(rows: Client, model: Any) -> None:
     assert model.objects.filter(pk=row.pk).exists()
 
 
-@pytest.mark.parametrize("model", [Booking, BookingHold, AuditEntry, Group])
+@pytest.mark.parametrize(
+    "model",
+    [
+        *(Booking, BookingHold, AuditEntry, Group, Case, WebhookFailure),
+        *(InboxEvent, OutboxEvent, EventDelivery, Heartbeat),
+    ],
+)
 def test_what_only_the_code_writes_is_read_only(rows: Client, model: Any) -> None:
     row = model.objects.order_by("pk")[0]
 

@@ -15,7 +15,8 @@ CUSTOMERS = ("accounts.user",)
 VENUES = ("accounts.venue", "accounts.venuestaff")
 HISTORY = ("recovery.auditentry",)
 CASES = ("recovery.case", "recovery.webhookfailure", "recovery.inboxevent")
-ENGINES = ("recovery.outboxevent", "recovery.eventdelivery", "recovery.heartbeat")
+EVENTS = ("recovery.outboxevent", "recovery.eventdelivery")
+ENGINES = (*EVENTS, "recovery.heartbeat")
 EVERYTHING = (
     *(*CATALOGUE, *SALES, *CUSTOMERS, *VENUES, *HISTORY, *CASES, *ENGINES),
     *("bookings.slotclaim", "recovery.idempotencyrecord"),
@@ -33,9 +34,13 @@ def _may(actions: str, *models: str) -> set[str]:
 
 
 SEE_CONTACT_DATA = {"accounts.see_contact_data"}
+# Claim and close cases, replay and ignore webhooks.
+WORK_ON_CASES = _may("view", *CASES) | _may(
+    "change", "recovery.case", "recovery.inboxevent"
+)
 SUPPORT = (
-    _may("view", *SALES, *CUSTOMERS, *CATALOGUE, *HISTORY)
-    | _may("view change", *CASES)
+    _may("view", *SALES, *CUSTOMERS, *CATALOGUE, *HISTORY, *EVENTS)
+    | WORK_ON_CASES
     | SEE_CONTACT_DATA
 )
 
@@ -50,7 +55,9 @@ MATRIX: dict[str, set[str]] = {
     "support": SUPPORT,
     "support_lead": SUPPORT,
     "operations": _may("view", *HISTORY, *ENGINES, "accounts.venue", "auth.group")
-    | _may("view change", *CASES)
+    | WORK_ON_CASES
+    # Try dead deliveries again, or give them up.
+    | _may("change", "recovery.eventdelivery")
     | _may("view add change", "accounts.user", "accounts.venuestaff")
     | _may("change", "auth.group")
     | _may("view change", "django_celery_beat.periodictask"),

@@ -14,31 +14,16 @@ from django_celery_beat import models as beat
 from recovery.backoffice import (
     HISTORY,
     AuditedAdmin,
-    find_page,
+    RecentValuesFilter,
+    format_subject,
     names_of_actors,
     say_action,
+    shorten,
     subjects_with_a_page,
 )
 from recovery.models import AuditEntry
 from slotbase.lib.backoffice import BackOfficeAdmin
 from slotbase.lib.columns import format_state, venue_time
-
-
-class RecentValuesFilter(admin.SimpleListFilter):
-    """Offers the values of the newest entries: DISTINCT over all would take long."""
-
-    parameter_name: str
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
-        """Each value with its words."""
-        newest = AuditEntry.objects.order_by("-id").values_list(self.parameter_name)
-        values = {value for (value,) in newest[:1000]}
-        return [(value, say_action(value)) for value in sorted(values)]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:  # noqa: ARG002
-        """Entries with the chosen value."""
-        chosen = {self.parameter_name: self.value()}
-        return queryset.filter(**chosen) if self.value() else queryset
 
 
 class SubjectFilter(RecentValuesFilter):
@@ -112,9 +97,7 @@ class AuditEntryAdmin(BackOfficeAdmin[AuditEntry]):
     @admin.display(description="subject")
     def subject(self, entry: AuditEntry) -> SafeString | str:
         """What it happened to, as a link where it has a page."""
-        words = f"{say_action(entry.subject_type)} {shorten(entry.subject_id)}"
-        url = find_page(entry)
-        return format_html('<a href="{}">{}</a>', url, words) if url else words
+        return format_subject(entry)
 
     @admin.display(description="request")
     def request(self, entry: AuditEntry) -> str:
@@ -136,11 +119,6 @@ class AuditEntryAdmin(BackOfficeAdmin[AuditEntry]):
     def who(self, entry: Any) -> str:
         """Kind and name."""
         return f"{entry.actor_name} ({entry.actor_kind})"
-
-
-def shorten(id: str) -> str:  # noqa: A002 - it is one
-    """The end of an id: its beginning is the time, which many have in common."""
-    return id if len(id) < 12 else f"\N{HORIZONTAL ELLIPSIS}{id[-6:]}"
 
 
 for model in (
