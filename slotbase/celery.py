@@ -1,16 +1,42 @@
 """The Celery application: it carries row ids; rows decide (decisions 4.2)."""
 
 import os
+from typing import Any
 
 import redis
 import structlog
 from celery import Celery
 from celery.signals import worker_ready
 from django.conf import settings
+from kombu.transport.redis import Channel, Transport
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "slotbase.settings")
+
+
+class ForgetfulChannel(Channel):
+    """Redis' channel, which forgets its messages when its connection is lost.
+
+    kombu 5.7 would give back, and acknowledge, what the lost connection brought: to a
+    broker whose address it has forgotten by then. That error ends the worker. Without
+    it tasks that run go on, and their messages come again: rows know what was done.
+    """
+
+    do_restore = False
+
+    def basic_ack(self, *args: Any, **kwargs: Any) -> None:
+        """Acknowledge, unless the connection is gone."""
+        if not self.closed:
+            super().basic_ack(*args, **kwargs)
+
+    def basic_reject(self, *args: Any, **kwargs: Any) -> None:
+        """Reject, unless the connection is gone."""
+        if not self.closed:
+            super().basic_reject(*args, **kwargs)
+
+
+Transport.Channel = ForgetfulChannel
 
 app = Celery("slotbase")
 app.config_from_object("django.conf:settings", namespace="CELERY")

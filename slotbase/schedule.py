@@ -9,13 +9,18 @@ import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import ceil
 from typing import Any
 
+import structlog
 from django.conf import settings
+from django.db import Error, close_old_connections
 from django_celery_beat.models import PeriodicTask
 from django_celery_beat.schedulers import DatabaseScheduler
 
 from recovery.heartbeats import record_heartbeat
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,10 @@ def as_celery_knows_it() -> dict[str, dict[str, object]]:
             "task": entry.task,
             "schedule": entry.seconds,
             "kwargs": dict(entry.kwargs),
-            "options": {"queue": entry.queue, "expires": max(entry.seconds, 10)},
+            "options": {
+                "queue": entry.queue,
+                "expire_seconds": max(ceil(entry.seconds), 10),
+            },
         }
         for name, entry in SCHEDULE.items()
     }
@@ -84,9 +92,20 @@ class Scheduler(DatabaseScheduler):  # type: ignore[misc]
         self.update_from_dict(as_celery_knows_it())
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
-        """Send what is due, and say now and then that beat is alive."""
-        if time.monotonic() > self._next_heartbeat:
-            self._next_heartbeat = time.monotonic() + HEARTBEAT_SECONDS
-            record_heartbeat(f"beat@{socket.gethostname()}")
-        seconds: float = super().tick(*args, **kwargs)
+        """Send what is due, and say now and then that beat is alive.
+
+        Without the database it waits: nobody could do what it sends.
+        """
+        try:
+            self._say_that_beat_is_alive()
+            seconds: float = super().tick(*args, **kwargs)
+        except Error as error:
+            log.warning("database_unavailable", error=type(error).__name__)
+            close_old_connections()
+            return settings.CELERY_BEAT_MAX_LOOP_INTERVAL
         return seconds
+
+    def _say_that_beat_is_alive(self) -> None:
+        if time.monotonic() > self._next_heartbeat:
+            record_heartbeat(f"beat@{socket.gethostname()}")
+            self._next_heartbeat = time.monotonic() + HEARTBEAT_SECONDS

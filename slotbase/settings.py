@@ -216,8 +216,8 @@ CELERY_TASK_SOFT_TIME_LIMIT = 100
 # A worker takes what it can do at once and leaves the rest to others.
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_DISABLE_PREFETCH = True
-# Their messages come again when the broker is back; twice at once helps nobody.
-CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = True
+# A task goes on when the broker goes: cancelled, it would leave its leases to run out.
+CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
 # A worker told to stop by SIGQUIT lets its tasks finish for so long.
 CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 25
 # Logs are ours: slotbase/lib/logs.py.

@@ -3,6 +3,7 @@
 Started by the first test that asks for it, in a folder of its own, and shared.
 """
 
+import json
 import os
 import signal
 import subprocess
@@ -19,6 +20,7 @@ import psycopg
 import pytest
 import requests
 
+from slotbase.devstack import environment
 from slotbase.devstack.run_env import read_run_env
 from slotbase.devstack.state import State
 
@@ -72,10 +74,33 @@ class Product:
         done = self.devstack("clock", change)
         assert done.returncode == 0, done.stderr
 
+    def program(self, *command: str) -> subprocess.Popen[str]:
+        """Start `python ...` with the settings of the product's own programs."""
+        key = State(self.folder).recall_secret("secret_key")
+        return subprocess.Popen(
+            [sys.executable, *command],
+            env=environment.settings(self.environment, self.env, key),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+
+    def violations(self) -> Any:
+        """What `manage.py check_invariants` has to say: an empty list."""
+        output, _ = self.program(
+            "manage.py", "check_invariants", "--json"
+        ).communicate()
+        return json.loads(output)
+
     def rows(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
         """What the database answers to its owner."""
         with psycopg.connect(self.env["DATABASE_OWNER_URL"], autocommit=True) as owner:
             return owner.execute(sql, parameters).fetchall()
+
+    def sandbox(self, path: str, **query: str) -> Any:
+        """What the control API of the sandbox answers."""
+        address = f"{self.env['SANDBOX_URL']}/_sandbox/{path}"
+        return requests.get(address, params=query, timeout=30).json()
 
     def token(self, sub: str) -> str:
         """A customer's session token that lasts an hour."""
@@ -113,13 +138,24 @@ class Product:
 
     def free_slot(self, resource: int, *, days: int = 3) -> dict[str, Any]:
         """The body that would hold a free slot some days from now."""
+        return self.free_slots(resource, days=days)[0]
+
+    def free_slots(
+        self, resource: int, *, days: int, length: int = 2
+    ) -> list[dict[str, Any]]:
+        """All free slots from so many days from now, and for `length` days on."""
         [(now,)] = self.rows("SELECT slotbase_now()")
         start = now.astimezone(UTC) + timedelta(days=days)
-        window = f"from={_stamp(start)}&to={_stamp(start + timedelta(days=2))}"
+        window = f"from={_stamp(start)}&to={_stamp(start + timedelta(days=length))}"
         address = f"/api/v1/resources/{resource}/availability/?{window}"
-        slot = self.call("GET", address).json()["slots"][0]
-        times = {name: slot[name] for name in ("start_time", "end_time")}
-        return {"resource": resource, **times}
+        return [
+            {
+                "resource": resource,
+                "start_time": slot["start_time"],
+                "end_time": slot["end_time"],
+            }
+            for slot in self.call("GET", address).json()["slots"]
+        ]
 
 
 def _stamp(moment: datetime) -> str:
@@ -149,7 +185,7 @@ def _started_product() -> Iterator[Product]:
 def product(_started_product: Product) -> Iterator[Product]:
     """The running product, healthy and with the right clock before and after."""
     yield _started_product
-    for name in ("WEB_PID", "WORKER_PIDS", "BEAT_PID", "VALKEY_PID"):
+    for name in ("SUPERVISOR_PID", "WEB_PID", "WORKER_PIDS", "BEAT_PID", "VALKEY_PID"):
         _started_product.signal(name, signal.SIGCONT)
     _started_product.move_clock("reset")
     broken = _started_product.rows(

@@ -34,7 +34,7 @@ REQUIRED = {
     "accept_content": ["json"],
     "worker_prefetch_multiplier": 1,
     "worker_disable_prefetch": True,
-    "worker_cancel_long_running_tasks_on_connection_loss": True,
+    "worker_cancel_long_running_tasks_on_connection_loss": False,
     "broker_connection_retry_on_startup": True,
     "broker_connection_max_retries": None,
     "result_expires": None,
