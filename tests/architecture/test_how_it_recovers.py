@@ -51,9 +51,7 @@ def test_the_page_names_what_the_code_has() -> None:
 
 
 def test_a_name_that_is_gone_would_be_seen() -> None:
-    page = (
-        "```mermaid\nW->>D: claim_nothing\n```\n`VANISHED` `outbox.eaten`"
-    )
+    page = "```mermaid\nW->>D: claim_nothing\n```\n`VANISHED` `outbox.eaten`"
 
     assert unknown(page) == {"claim_nothing", "VANISHED", "outbox.eaten"}
 
