@@ -423,6 +423,12 @@ print(time.monotonic())
 """
 
 
+OWES_MUCH = COMMAND.replace(
+    'after_commit("bookings.probe", id=1)',
+    'for n in range(20): after_commit("bookings.probe", id=n)',
+)
+
+
 def test_a_command_sends_what_it_owes_before_it_ends(running_broker: Broker) -> None:
     run_python(COMMAND, running_broker)
 
@@ -433,6 +439,7 @@ def test_a_command_sends_what_it_owes_before_it_ends(running_broker: Broker) -> 
 def test_a_command_ends_soon_though_its_broker_does_not_answer(
     state: str, request: pytest.FixtureRequest
 ) -> None:
-    had_done_its_work_at = float(run_python(COMMAND, request.getfixturevalue(state)))
+    had_done_its_work_at = float(run_python(OWES_MUCH, request.getfixturevalue(state)))
 
-    assert time.monotonic() - had_done_its_work_at < enqueue.FLUSH_SECONDS + 1
+    # Each of twenty would wait for two seconds; the rest is Python's own end.
+    assert time.monotonic() - had_done_its_work_at < enqueue.FLUSH_SECONDS + 10
