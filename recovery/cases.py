@@ -100,7 +100,12 @@ def _is_long_closed(case: Case) -> bool:
 
 def _new_case(opening: Opening) -> Case:
     severity = opening.severity or _kinds[opening.kind].severity
-    values = {**vars(opening), "severity": severity, "details": {**opening.details}}
+    values = {
+        **vars(opening),
+        "title": opening.title[:200],
+        "severity": severity,
+        "details": {**opening.details},
+    }
     return Case(
         **values,
         audience=_kinds[opening.kind].audience,

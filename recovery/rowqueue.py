@@ -16,6 +16,7 @@ from itertools import count
 from typing import Any, Generic, TypeVar
 
 import structlog
+from django.db import OperationalError
 
 from recovery import audit, cases
 from recovery.locks import claim_due_row
@@ -87,7 +88,8 @@ def run_due(queue: RowQueue[Row], **only: Any) -> int:
         if row is None:
             return tried
         failure = _run(queue, row)
-        if failure and not failure.was_tried:
+        # Rows of a queue without a provider may need different ones.
+        if failure and not failure.was_tried and queue.provider:
             return tried + 1
     raise AssertionError("counting does not end")
 
@@ -117,13 +119,29 @@ def _run(queue: RowQueue[Row], row: Row) -> Failure | None:
     failpoint(f"{queue.name}.claimed")
     if row.deaths >= MAX_DEATHS:
         failure = Failure("Its worker died three times.", is_final=True)
-        return _settle(queue, row, failure)
+        return _settle_failure(queue, row, failure)
     try:
         answer = queue.call(row)
         failpoint(f"{queue.name}.called")
         return _settle(queue, row, None, answer)
     except Exception as error:  # noqa: BLE001 - whatever goes wrong is the row's failure
-        return _settle(queue, row, describe(error))
+        return _settle_failure(queue, row, describe(error))
+
+
+def _settle_failure(queue: RowQueue[Row], row: Row, failure: Failure) -> Failure | None:
+    """Even a failure that cannot be recorded does not stop the rows behind it."""
+    try:
+        return _settle(queue, row, failure)
+    except OperationalError:
+        raise  # the database is away; the lease will run out
+    except Exception as error:  # noqa: BLE001 - the lease runs out, others go on
+        log.error(  # noqa: TRY400 - its text may hold personal data
+            "failure_not_recorded",
+            queue=queue.name,
+            id=str(row.pk),
+            why=describe(error).error,
+        )
+        return failure
 
 
 def _settle(

@@ -13,7 +13,8 @@ RANGES: dict[str, tuple[float, float]] = {
     "HOLD_TTL_SECONDS": (1, DAY),
     "MAX_ACTIVE_HOLDS": (1, 1000),
     "MAX_AVAILABILITY_DAYS": (1, 366),
-    "SWEEP_INTERVAL_SECONDS": (0.1, 60),
+    # django-celery-beat counts whole seconds.
+    "SWEEP_INTERVAL_SECONDS": (1, 60),
     "SWEEP_BATCH_SIZE": (1, 100_000),
     "IDEMPOTENCY_RETENTION_HOURS": (24, 24 * 365),
     "HOLD_RETENTION_DAYS": (1, 36_500),

@@ -258,6 +258,31 @@ def test_an_outage_of_the_provider_is_no_reason_to_give_up(handle: Any) -> None:
     assert (the_event().status, the_event().attempts) == ("RETRY", 0)
 
 
+def test_a_provider_that_refuses_us_does_not_stop_the_webhooks_of_another(
+    handle: Any,
+) -> None:
+    is_refused = [True]
+
+    def fetch(_: InboxEvent) -> None:
+        if is_refused[0]:
+            raise ProviderError(Outcome.CONFIGURATION, provider="stripe", code="401")
+
+    handle(fetch=fetch)
+    for number in range(5):
+        inbox.store(envelope(f"evt_{number}"))
+    inbox.store(envelope("msg_1", provider="clerk", livemode=None))
+
+    inbox.process_inbox()
+
+    assert InboxEvent.objects.get(provider="clerk").status == "IGNORED"
+    case = Case.objects.get(kind="provider_configuration")
+    assert case.status == "OPEN"
+    is_refused[0] = False
+    process_again()
+    case.refresh_from_db()
+    assert case.status == "RESOLVED"
+
+
 def test_payloads_go_after_their_time_and_keys_stay(settings: Any) -> None:
     inbox.store(envelope("evt_old"))
     inbox.process_inbox()

@@ -215,7 +215,7 @@ def test_a_call_that_the_breaker_kept_back_does_not_count(subscribe: Any) -> Non
             Outcome.NOT_EXECUTED, provider="acme", code="breaker_open", retry_after=15
         )
 
-    subscribe(call=kept_back, retry_seconds=list)
+    subscribe(call=kept_back, provider="acme", retry_seconds=list)
     publish("a", "b")
 
     deliver_events("tester")
