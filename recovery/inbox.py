@@ -32,13 +32,18 @@ class Ignored(Exception):
     """A handler found that there is nothing to do; its text says why, in our words."""
 
 
+class NotPlaced(Exception):
+    """What it is about is not known here, or not yet: it is tried again for a while."""
+
+
 @dataclass(frozen=True)
 class Handler:
     """What to do with webhooks of these types.
 
     `fetch(event)` asks the provider for the object as it is now, outside of any
     transaction: the event is only a hint. `apply(event, fetched)` runs in the
-    transaction that marks the event as processed.
+    transaction that marks the event as processed. Where it still raises NotPlaced in
+    the end, `give_up(event, fetched)` may see to what nobody knows.
     """
 
     provider: str
@@ -46,6 +51,7 @@ class Handler:
     apply: Callable[[InboxEvent, Any], None]
     fetch: Callable[[InboxEvent], Any] = lambda _: None
     is_critical: bool = False
+    give_up: Callable[[InboxEvent, Any], None] = lambda _event, _fetched: None
 
 
 _handlers: dict[tuple[str, str], Handler] = {}
@@ -119,6 +125,11 @@ def _apply(event: InboxEvent, fetched: Any) -> Mapping[str, Any]:
             handler.apply(event, fetched)
         except Ignored as why:
             reason = str(why)
+        except NotPlaced:
+            if wait := _wait_to_place(event):
+                return wait
+            handler.give_up(event, fetched)
+            reason = "it belongs to nothing that is known here"
     if event.last_error:
         cases.close_by_itself(fingerprint_of(event.pk), "It was processed.")
         refused_us = rowqueue.fingerprint_of(event.provider)
@@ -128,6 +139,16 @@ def _apply(event: InboxEvent, fetched: Any) -> Mapping[str, Any]:
         return {"status": InboxStatus.IGNORED, "ignored_because": reason[:200]}
     require_move(INBOX_MOVES, event.status, InboxStatus.PROCESSED)
     return {"status": InboxStatus.PROCESSED}
+
+
+def _wait_to_place(event: InboxEvent) -> Mapping[str, Any]:
+    """When to try again; nothing once all attempts are used."""
+    waits = settings.INBOX_RETRY_SECONDS
+    if event.attempts > len(waits):
+        return {}
+    require_move(INBOX_MOVES, event.status, InboxStatus.RETRY)
+    wait = rowqueue.with_jitter(waits[event.attempts - 1])
+    return {"status": InboxStatus.RETRY, "next_run_at": Now() + wait}
 
 
 def _fail(

@@ -51,6 +51,8 @@ class Failure:
     was_tried: bool = True
     retry_after: int | None = None
     misconfigured: str = ""  # the provider that refused our credentials
+    outcome: Outcome | None = None  # of the provider's call, if it was one
+    is_stored: bool = False  # the provider will answer the same key the same way
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,8 @@ class RowQueue(Generic[Row]):
     call: Callable[[Row], Any] = lambda _: None
     claimed: Mapping[str, Any] = field(default_factory=dict)
     provider: str = ""
+    #: Longer than its call may take; whoever dies is taken over after it.
+    lease_seconds: int = LEASE_SECONDS
 
 
 def run_due(queue: RowQueue[Row], **only: Any) -> int:
@@ -102,7 +106,7 @@ def _claim(
         queue.model,
         due_before=due_before,
         newest=newest,
-        lease=timedelta(seconds=LEASE_SECONDS),
+        lease=timedelta(seconds=queue.lease_seconds),
         changes=queue.claimed,
         conditions=only,
     )
@@ -180,7 +184,7 @@ def _record_failure(queue: RowQueue[Row], row: Row, failure: Failure) -> None:
     values = {"last_error": failure.error, **queue.fail(row, failure, is_over)}
     if is_over:
         values["next_run_at"] = None
-    else:
+    elif "next_run_at" not in values:
         usual = waits[row.attempts - 1] if failure.was_tried else PAUSE_SECONDS
         seconds = min(failure.retry_after or usual, MAX_RETRY_AFTER_SECONDS)
         values["next_run_at"] = Now() + with_jitter(seconds)
@@ -224,6 +228,8 @@ def describe(error: Exception) -> Failure:
             was_tried=error.was_tried and not is_ours,
             retry_after=error.retry_after,
             misconfigured=error.provider if is_ours else "",
+            outcome=error.outcome,
+            is_stored=(error.http_status or 0) >= 500,
         )
     where = error.__traceback__
     while where is not None and where.tb_next is not None:

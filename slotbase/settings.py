@@ -4,6 +4,7 @@ There are no branches for development and production: an installation differs by
 variables only. With DEBUG off, `slotbase.lib.checks` refuses to start on unsafe values.
 """
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,11 @@ HTTPS_ONLY = env.bool("HTTPS_ONLY", default=not DEMO)
 HOLD_TTL_SECONDS = env.int("HOLD_TTL_SECONDS", default=300)
 MAX_ACTIVE_HOLDS = env.int("MAX_ACTIVE_HOLDS", default=3)
 MAX_AVAILABILITY_DAYS = env.int("MAX_AVAILABILITY_DAYS", default=31)
+PAYMENT_GRACE_SECONDS = env.int("PAYMENT_GRACE_SECONDS", default=180)
+LATE_RECLAIM_SECONDS = env.int("LATE_RECLAIM_SECONDS", default=900)
+# A refund of more than this, in whole units of its currency, is urgent if it fails.
+REFUND_ALERT_MAJOR = env.int("REFUND_ALERT_MAJOR", default=100)
+RECONCILE_AFTER = timedelta(seconds=env.int("RECONCILE_AFTER_SECONDS", default=300))
 SWEEP_INTERVAL_SECONDS = env.float("SWEEP_INTERVAL_SECONDS", default=1.0)
 SWEEP_BATCH_SIZE = env.int("SWEEP_BATCH_SIZE", default=1000)
 IDEMPOTENCY_RETENTION_HOURS = env.int("IDEMPOTENCY_RETENTION_HOURS", default=24)
@@ -63,6 +69,18 @@ INBOX_RETRY_SECONDS = env.list(
 )
 OUTBOX_RETRY_SECONDS = env.list(
     "OUTBOX_RETRY_SECONDS", cast=int, default=[5, 15, 60, 180, 420, 720, 1200]
+)
+# Minutes first, since the customer waits; then every hour for two days, then a case.
+CARD_PAYMENT_RETRY_SECONDS = env.list(
+    "CARD_PAYMENT_RETRY_SECONDS",
+    cast=int,
+    default=[2, 5, 10, 30, 60, 120, 300, 600, 1800, *[3600] * 48],
+)
+# When a refund is attempted, counted from the first attempt: up to 12 h, then a case.
+REFUND_RETRY_SECONDS = env.list(
+    "REFUND_RETRY_SECONDS",
+    cast=int,
+    default=[0, 60, 300, 900, 3600, 14400, 43200],
 )
 # Two days in all, then the event is dropped.
 ANALYTICS_RETRY_SECONDS = env.list(

@@ -1,0 +1,107 @@
+"""What must always hold for money."""
+
+from payments.models import CardPayment, Dispute, Refund
+from payments.states import (
+    CARD_PAYMENT_MOVES,
+    DISPUTE_MOVES,
+    DONE_REFUNDS,
+    REFUND_MOVES,
+    RESERVED_REFUNDS,
+    STUCK_REFUNDS,
+    DisputeStatus,
+    RefundReason,
+)
+from recovery.invariants import Invariant, register, unbroken_history
+
+
+def _quoted(states: tuple[str, ...]) -> str:
+    return ", ".join(f"'{state}'" for state in states)
+
+
+# Only our own promises: what a person did at Stripe is a fact, whatever it adds up to.
+_TOO_MUCH = f"""
+    SELECT r.payment_id FROM (
+        SELECT coalesce(card_payment_id, offline_payment_id) AS payment_id,
+            sum(amount_minor) AS promised
+        FROM payments_refund
+        WHERE status IN ({_quoted((*RESERVED_REFUNDS, *DONE_REFUNDS))})
+          AND reason <> '{RefundReason.OUTSIDE}'
+        GROUP BY 1) r
+    LEFT JOIN payments_cardpayment c ON c.id = r.payment_id
+    LEFT JOIN payments_offlinepayment o ON o.id = r.payment_id
+    WHERE r.promised > coalesce(c.received_minor, o.amount_minor)
+"""  # noqa: S608
+
+_COUNTERS = f"""
+    SELECT p.id FROM payments_payable p
+    CROSS JOIN LATERAL (SELECT coalesce(sum(amount_minor), 0) AS owed
+        FROM payments_payableline WHERE payable_id = p.id) l
+    CROSS JOIN LATERAL (SELECT coalesce(sum(received_minor), 0) AS paid
+        FROM payments_cardpayment
+        WHERE payable_id = p.id AND status = 'SUCCEEDED' AND NOT is_mismatch) c
+    CROSS JOIN LATERAL (SELECT coalesce(sum(amount_minor), 0) AS paid
+        FROM payments_offlinepayment WHERE payable_id = p.id) o
+    CROSS JOIN LATERAL (
+        SELECT coalesce(sum(r.amount_minor) FILTER (
+                WHERE r.status IN ({_quoted(DONE_REFUNDS)})), 0) AS refunded,
+            coalesce(sum(r.amount_minor) FILTER (
+                WHERE r.status IN ({_quoted(RESERVED_REFUNDS)})), 0) AS reserved
+        FROM payments_refund r
+        LEFT JOIN payments_cardpayment x ON x.id = r.card_payment_id
+        WHERE r.payable_id = p.id AND x.is_mismatch IS NOT TRUE) r
+    CROSS JOIN LATERAL (SELECT coalesce(sum(d.amount_minor), 0) AS disputed
+        FROM payments_dispute d JOIN payments_cardpayment x ON x.id = d.card_payment_id
+        WHERE x.payable_id = p.id AND NOT x.is_mismatch
+          AND d.status <> '{DisputeStatus.WON}') d
+    WHERE (p.owed_minor, p.paid_minor, p.refunded_minor, p.refund_reserved_minor,
+           p.disputed_minor)
+       <> (l.owed, c.paid + o.paid, r.refunded, r.reserved, d.disputed)
+"""  # noqa: S608
+
+_WITHOUT_CASE = f"""
+    SELECT r.id FROM payments_refund r
+    WHERE r.status IN ({_quoted(STUCK_REFUNDS)})
+      AND (r.provider_id IS NOT NULL OR r.status <> 'CANCELED')
+      AND NOT EXISTS (SELECT FROM recovery_case c WHERE c.fingerprint IN (
+          'refund_failure:' || r.origin, 'refund_payout:' || r.origin))
+"""  # noqa: S608
+
+_RECEIPTS = """
+    SELECT c.venue_id::text FROM payments_receiptcounter c
+    WHERE c.last_number <> (SELECT count(*) FROM payments_offlinepayment o
+        WHERE o.venue_id = c.venue_id)
+"""
+
+_OVERDUE = " UNION ALL ".join(
+    f"SELECT '{model.table()} ' || id FROM {model.table()}"  # noqa: S608
+    " WHERE next_run_at IS NOT NULL AND greatest(next_run_at, lease_until)"
+    " < slotbase_now() - interval '5 minutes'"
+    for model in (CardPayment, Refund)
+)
+
+register(
+    Invariant("I2", "No more of a payment is promised back than came in.", _TOO_MUCH),
+    Invariant(
+        "I2.receipts", "The receipts of a venue are numbered without gaps.", _RECEIPTS
+    ),
+    Invariant("I20", "The counters of a payable are the sums of its rows.", _COUNTERS),
+    *(
+        Invariant(
+            f"I6.{subject}",
+            f"The history of a {words} is an unbroken legal chain that ends in its state.",
+            unbroken_history(model._meta.db_table, subject, moves),  # noqa: SLF001
+        )
+        for subject, words, model, moves in (
+            ("cardpayment", "card payment", CardPayment, CARD_PAYMENT_MOVES),
+            ("refund", "refund", Refund, REFUND_MOVES),
+            ("dispute", "dispute", Dispute, DISPUTE_MOVES),
+        )
+    ),
+    Invariant(
+        "I11.money",
+        "What is due of payments and refunds has been tried within five minutes.",
+        _OVERDUE,
+        is_safety=False,
+    ),
+    Invariant("I18.refund", "A refund that is stuck has a case.", _WITHOUT_CASE),
+)

@@ -1,0 +1,49 @@
+"""Reads of money: what a customer or staff are shown."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from payments.models import CardPayment, Payable, Refund
+from payments.states import (
+    DONE_REFUNDS,
+    STUCK_REFUNDS,
+    UNDECIDED_PAYMENTS,
+    RefundProgress,
+    RefundStatus,
+)
+
+
+def get_latest_card_payment(payable_id: UUID | None) -> CardPayment | None:
+    """The card payment that counts now: the undecided one, else the newest."""
+    payments = CardPayment.objects.filter(payable=payable_id).order_by("-id")
+    undecided = payments.filter(status__in=UNDECIDED_PAYMENTS)
+    return undecided.first() or payments.first()
+
+
+def list_refunds(payable_id: UUID | None) -> list[Refund]:
+    """Refunds of a payable, the first one first; failed ones that were replaced left out."""
+    refunds = list(Refund.objects.filter(payable=payable_id).order_by("id"))
+    latest = {refund.origin: refund.pk for refund in refunds}
+    return [refund for refund in refunds if latest[refund.origin] == refund.pk]
+
+
+def say_progress(refunds: Sequence[Refund]) -> RefundProgress:
+    """Of all refunds of a payable in one word; what is stuck comes first."""
+    states = {refund.status for refund in refunds if not _is_withdrawn(refund)}
+    if not states:
+        return RefundProgress.NONE
+    if states & {*STUCK_REFUNDS}:
+        return RefundProgress.NEEDS_STAFF
+    if states <= {*DONE_REFUNDS}:
+        return RefundProgress.COMPLETE
+    return RefundProgress.PARTIAL if states & {*DONE_REFUNDS} else RefundProgress.PENDING
+
+
+def _is_withdrawn(refund: Refund) -> bool:
+    """Taken back by us before it was sent: the money went another way."""
+    return refund.status == RefundStatus.CANCELED and refund.provider_id is None
+
+
+def get_payable(payable_id: UUID | None) -> Payable | None:
+    """A payable as it is now."""
+    return Payable.objects.filter(pk=payable_id).first()

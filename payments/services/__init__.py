@@ -1,0 +1,1 @@
+"""Everything that writes money: one module a noun."""

@@ -1,0 +1,192 @@
+"""What Stripe tells of a payment is recorded: always, once, and never backwards."""
+
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db.models import Q
+
+from payments.locks import lock_payable
+from payments.models import CardPayment, Payable
+from payments.services import troubles
+from payments.services.payables import recount
+from payments.states import CARD_PAYMENT_MOVES, CardPaymentStatus
+from recovery import audit, cases, outbox
+from slotbase.lib.clock import Now
+from slotbase.lib.db import transaction_required
+from slotbase.lib.states import require_move
+from slotbase.providers.stripe.client import Intent
+
+STRIPE = audit.Actor.system("stripe")
+STATUS_OF = {
+    "requires_payment_method": CardPaymentStatus.OPEN,
+    "requires_confirmation": CardPaymentStatus.OPEN,
+    "requires_action": CardPaymentStatus.OPEN,
+    "requires_capture": CardPaymentStatus.OPEN,
+    "processing": CardPaymentStatus.PROCESSING,
+    "succeeded": CardPaymentStatus.SUCCEEDED,
+    "canceled": CardPaymentStatus.CANCELED,
+}
+
+
+def metadata_of(payment: CardPayment) -> dict[str, str]:
+    """What tells whose an intent is, whatever becomes of the answer."""
+    return {"slotbase_env": settings.SLOTBASE_ENV, "card_payment": str(payment.pk)}
+
+
+def is_ours(metadata: dict[str, str]) -> bool:
+    """Whether an object at Stripe says that this installation made it."""
+    return metadata.get("slotbase_env") == settings.SLOTBASE_ENV
+
+
+def find_card_payment(intent: Intent) -> CardPayment | None:
+    """Whose this intent is: by its id, else by what it says of itself."""
+    is_meant = Q(provider_id=intent.id)
+    if is_ours(intent.metadata) and (named := _uuid(intent.metadata, "card_payment")):
+        is_meant |= Q(pk=named, provider_id=None)
+    return CardPayment.objects.filter(is_meant).first()
+
+
+def _uuid(metadata: dict[str, str], name: str) -> UUID | None:
+    try:
+        return UUID(metadata.get(name, ""))
+    except ValueError:
+        return None
+
+
+@transaction_required
+def record_intent(intent: Intent, *, actor: audit.Actor = STRIPE) -> Payable | None:
+    """Record what Stripe says; the locked payable, None if it is nobody's."""
+    found = find_card_payment(intent)
+    if found is None:
+        return None
+    payable = lock_payable(found.payable_id)
+    apply_intent(payable, CardPayment.objects.get(pk=found.pk), intent, actor=actor)
+    # A lease on what is over keeps nobody from anything.
+    CardPayment.objects.filter(pk=found.pk, next_run_at=None).update(
+        lease_token=None, lease_until=None
+    )
+    return payable
+
+
+@transaction_required
+def apply_intent(
+    payable: Payable, payment: CardPayment, intent: Intent, *, actor: audit.Actor
+) -> None:
+    """Move a payment of a locked payable to where Stripe says it is, if it may go there.
+
+    Answers overtake each other: what is final stays, whatever an older answer says.
+    """
+    to = STATUS_OF.get(intent.status, CardPaymentStatus.OPEN)
+    if payment.provider_id not in {None, intent.id}:
+        return
+    if to != payment.status and to not in CARD_PAYMENT_MOVES[payment.status]:
+        return
+    if to == payment.status and not CARD_PAYMENT_MOVES[to]:
+        return
+    _tell_decline(payment, intent, actor)
+    values = _facts(payment, intent) | _due(payment, to)
+    if to == CardPaymentStatus.SUCCEEDED:
+        values |= _receipt(payment, intent)
+    move_card_payment(payment, to, actor=actor, **values)
+    if to == CardPaymentStatus.SUCCEEDED:
+        take_in(payable, payment)
+
+
+def _facts(payment: CardPayment, intent: Intent) -> dict[str, Any]:
+    return {
+        "provider_id": intent.id,
+        "provider_status": intent.status[:32],
+        "client_secret": intent.client_secret or payment.client_secret,
+        "decline_code": intent.decline_code,
+    }
+
+
+def _due(payment: CardPayment, to: str) -> dict[str, Any]:
+    """What is not over is looked at again, or called off."""
+    if not CARD_PAYMENT_MOVES[to]:
+        return {"next_run_at": None, "client_secret": ""}
+    if payment.cancel_requested_at and to == CardPaymentStatus.OPEN:
+        return {"next_run_at": Now()}
+    return {"next_run_at": Now() + settings.RECONCILE_AFTER}
+
+
+def _receipt(payment: CardPayment, intent: Intent) -> dict[str, Any]:
+    asked = (payment.amount_minor, payment.currency)
+    return {
+        "received_minor": intent.received_minor,
+        "received_currency": intent.currency,
+        "succeeded_at": Now(),
+        "is_mismatch": (intent.received_minor, intent.currency) != asked,
+    }
+
+
+@transaction_required
+def _tell_decline(payment: CardPayment, intent: Intent, actor: audit.Actor) -> None:
+    if intent.decline_code and intent.decline_code != payment.decline_code:
+        audit.record(
+            actor=actor,
+            action="card_payment.declined",
+            subject="cardpayment",
+            ids=[payment.pk],
+        )
+
+
+@transaction_required
+def move_card_payment(
+    payment: CardPayment, to: str, *, actor: audit.Actor, reason: str = "", **values: Any
+) -> None:
+    """Write a payment of a locked payable, and its history if its state changes."""
+    CardPayment.objects.filter(pk=payment.pk).update(status=to, **values)
+    if to != payment.status:
+        require_move(CARD_PAYMENT_MOVES, payment.status, to)
+        audit.record(
+            actor=actor,
+            action=f"card_payment.{to.lower()}",
+            subject="cardpayment",
+            ids=[payment.pk],
+            move=(payment.status, to),
+            reason=reason,
+        )
+    payment.refresh_from_db()
+
+
+@transaction_required
+def take_in(payable: Payable, payment: CardPayment) -> None:
+    """Money has come: count it, and let whoever sold the thing decide."""
+    Payable.objects.filter(pk=payable.pk).update(paid_at=Now())
+    recount(payable)
+    cases.close_by_itself(
+        troubles.unmatched_of(payment.provider_id or ""), "It was matched."
+    )
+    if payment.is_mismatch:
+        _question(payable, payment, "Another amount or currency than asked for.")
+    elif payable.owed_minor and payable.excess_minor:
+        _question(payable, payment, "It is more than is owed.")
+    publish_settled(payable)
+
+
+@transaction_required
+def _question(payable: Payable, payment: CardPayment, cause: str) -> None:
+    troubles.open_mismatch(
+        payable,
+        cause=cause,
+        amount_minor=payment.received_minor,
+        currency=payment.received_currency,
+    )
+
+
+@transaction_required
+def publish_settled(payable: Payable) -> None:
+    """Tell that money came in for a payable; what it means is for others to decide."""
+    outbox.publish(
+        "payments.payable_settled",
+        subject="payable",
+        facts={
+            payable.pk: {
+                "paid_minor": payable.paid_minor,
+                "owed_minor": payable.owed_minor,
+                "currency": payable.currency,
+            }
+        },
+    )

@@ -1,0 +1,52 @@
+"""Asking Stripe how things really are."""
+
+from uuid import UUID
+
+from django.db.models import F
+
+from payments.locks import lock_payable
+from payments.models import Refund
+from payments.services.refund_calls import NOT_MADE, apply_refund, look_for
+from payments.states import RefundStatus
+from recovery import audit
+from slotbase.lib.clock import read_clock
+from slotbase.lib.db import retry_on_conflict
+from slotbase.providers.errors import ProviderError
+from slotbase.providers.stripe import client
+from slotbase.providers.stripe.client import RefundFact
+
+RECONCILE = audit.Actor.system("reconcile")
+
+
+def reconcile_refund(*, refund_id: UUID) -> None:
+    """Record what Stripe says of a refund; that it has none is remembered, too."""
+    refund = Refund.objects.select_related("card_payment").get(pk=refund_id)
+    try:
+        fact = (
+            client.retrieve_refund(refund.provider_id)
+            if refund.provider_id
+            else look_for(refund)
+        )
+    except ProviderError:
+        return  # staff see that nothing came of it and ask again
+    _record(refund_id, fact)
+
+
+@retry_on_conflict
+def _record(refund_id: UUID, fact: RefundFact | None) -> None:
+    found = Refund.objects.values_list("payable", flat=True).get(pk=refund_id)
+    payable = lock_payable(found)
+    refund = Refund.objects.get(pk=refund_id)
+    if fact is not None:
+        apply_refund(payable, refund, fact, actor=RECONCILE)
+    elif refund.status in {*NOT_MADE, RefundStatus.NEEDS_STAFF}:
+        Refund.objects.filter(pk=refund_id).update(
+            absent_reads=F("absent_reads") + 1,
+            absent_since=refund.absent_since or read_clock(),
+        )
+        audit.record(
+            actor=RECONCILE,
+            action="refund.not_at_stripe",
+            subject="refund",
+            ids=[refund_id],
+        )

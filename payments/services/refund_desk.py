@@ -1,0 +1,151 @@
+"""What staff do about a refund that did not reach the customer."""
+
+from uuid import UUID
+
+from payments.errors import RefundNotFound
+from payments.locks import lock_payable
+from payments.models import Payable, Refund
+from payments.services import troubles
+from payments.services.payables import recount
+from payments.services.refund_calls import move_refund, renew_key
+from payments.services.refunds import request_refund
+from payments.states import RefundReason, RefundStatus
+from recovery import audit, cases
+from slotbase.lib.clock import Now
+from slotbase.lib.db import retry_on_conflict, transaction_required
+from slotbase.lib.enqueue import after_commit
+from slotbase.lib.errors import InvalidState, ValidationFailed
+
+OFFERED_AFTER_READS = 2
+
+
+@retry_on_conflict
+def retry_refund(*, refund_id: UUID, staff_id: UUID) -> Refund:
+    """Send a refund again; one that failed at its bank is replaced by a new one.
+
+    Raises:
+        RefundNotFound, InvalidState: it cannot be sent again.
+        RefundExceedsBalance, PaymentDisputed: its money is not ours to give any more.
+    """
+    payable, refund = _lock(refund_id)
+    actor = audit.Actor.staff(staff_id)
+    if refund.status == RefundStatus.NEEDS_STAFF and not refund.is_payout:
+        if refund.first_sent_at and not refund.is_key_spent:
+            _send_same_key(refund, actor)
+        else:
+            renew_key(refund, actor, reason="Staff try again.")
+        after_commit("payments.attempt_refund", id=refund.pk)
+        return refund
+    if refund.status not in {RefundStatus.FAILED, RefundStatus.CANCELED}:
+        raise InvalidState(f"The refund is {refund.status}.")
+    if _later_one(refund):
+        raise InvalidState("Another refund was made in its place.")
+    return request_refund(
+        payable,
+        refund.payment,
+        refund.amount_minor,
+        reason=RefundReason(refund.reason),
+        actor=actor,
+        replaces=refund,
+    )
+
+
+@transaction_required
+def _send_same_key(refund: Refund, actor: audit.Actor) -> None:
+    """It may have happened: under the same key it cannot happen twice."""
+    move_refund(
+        refund,
+        RefundStatus.REQUESTED,
+        actor=actor,
+        reason="Staff try again.",
+        next_run_at=Now(),
+        attempts=0,
+        deaths=0,
+    )
+
+
+def _later_one(refund: Refund) -> bool:
+    return Refund.objects.filter(origin=refund.origin, pk__gt=refund.pk).exists()
+
+
+@retry_on_conflict
+def look_at_stripe(*, refund_id: UUID, staff_id: UUID) -> None:
+    """Ask Stripe now what became of a refund, without sending it.
+
+    Raises:
+        RefundNotFound, InvalidState: there is nothing to ask about.
+    """
+    _, refund = _lock(refund_id)
+    if refund.card_payment_id is None or refund.is_payout:
+        raise InvalidState("Stripe has nothing to do with it.")
+    audit.record(
+        actor=audit.Actor.staff(staff_id),
+        action="refund.reconcile_requested",
+        subject="refund",
+        ids=[refund.pk],
+    )
+    after_commit("payments.reconcile_refund", refund_id=refund.pk)
+
+
+@retry_on_conflict
+def settle_by_hand(*, refund_id: UUID, staff_id: UUID, evidence: str) -> None:
+    """The customer has the money in another way; what shows it is kept.
+
+    Raises:
+        ValidationFailed: without evidence.
+        RefundNotFound, InvalidState: it is not in the hands of staff.
+    """
+    if not evidence.strip():
+        raise ValidationFailed(evidence="Say what shows that the customer has it.")
+    payable, refund = _lock(refund_id)
+    if _later_one(refund):
+        raise InvalidState("Another refund was made in its place.")
+    move_refund(
+        refund,
+        RefundStatus.RESOLVED_OUT_OF_BAND,
+        actor=audit.Actor.staff(staff_id),
+        evidence=evidence,
+        settled_at=Now(),
+    )
+    recount(payable)
+    troubles.refund_arrived(payable, refund)
+
+
+@retry_on_conflict
+def hand_to_front_desk(*, refund_id: UUID, staff_id: UUID) -> None:
+    """The card does not take it: let the front desk pay it out.
+
+    Only when it surely did not arrive: it failed, or Stripe was asked twice.
+
+    Raises:
+        RefundNotFound, InvalidState: it may still arrive by itself.
+    """
+    payable, refund = _lock(refund_id)
+    if not can_be_paid_out(refund):
+        raise InvalidState("It may have arrived: look at Stripe twice, then decide.")
+    actor = audit.Actor.staff(staff_id)
+    move_refund(refund, RefundStatus.NEEDS_STAFF, actor=actor, is_payout=True)
+    recount(payable)
+    cases.close_by_itself(
+        troubles.refund_failure_of(refund), "The front desk pays it out."
+    )
+    troubles.open_payout(payable, refund)
+
+
+def can_be_paid_out(refund: Refund) -> bool:
+    """Whether it is sure that the card did not get it."""
+    if refund.is_payout or _later_one(refund):
+        return False
+    if refund.status in {RefundStatus.FAILED, RefundStatus.CANCELED}:
+        return True
+    never_sent = refund.first_sent_at is None
+    was_read = refund.absent_reads >= OFFERED_AFTER_READS
+    return refund.status == RefundStatus.NEEDS_STAFF and (never_sent or was_read)
+
+
+@transaction_required
+def _lock(refund_id: UUID) -> tuple[Payable, Refund]:
+    found = Refund.objects.filter(pk=refund_id).values_list("payable", flat=True)
+    if (payable_id := found.first()) is None:
+        raise RefundNotFound
+    return lock_payable(payable_id), Refund.objects.get(pk=refund_id)

@@ -1,0 +1,12 @@
+"""Moments of our clock as Stripe's stamps: theirs are wall clock, ours can be moved."""
+
+from datetime import UTC, datetime, timedelta
+
+from slotbase.lib.clock import read_clock
+
+SLACK = timedelta(minutes=5)  # clocks differ a little
+
+
+def as_stamp_of_stripe(moment: datetime) -> datetime:
+    """Surely not later than what Stripe would have written at this moment of ours."""
+    return datetime.now(UTC) - (read_clock() - moment) - SLACK

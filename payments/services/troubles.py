@@ -1,0 +1,233 @@
+"""The cases of payments: what each is about, and how it is opened and closed."""
+
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+
+from payments.models import CardPayment, Dispute, Payable, Refund
+from recovery import cases
+from recovery.states import CaseSeverity
+from slotbase.lib.db import transaction_required
+from slotbase.lib.money import exponent
+from slotbase.providers.stripe.client import Intent
+
+
+def about(payable: Payable) -> dict[str, Any]:
+    """What every case about a payable tells of the sale."""
+    return {
+        "venue_id": payable.venue_id,
+        "customer_id": payable.customer_id,
+        "reference": payable.reference,
+    }
+
+
+def _of(row: Refund | CardPayment | Dispute) -> dict[str, Any]:
+    return {
+        "subject_type": type(row).__name__.lower(),
+        "subject_id": str(row.pk),
+        "amount_minor": row.amount_minor,
+        "currency": row.currency,
+    }
+
+
+# --- Refunds -------------------------------------------------------------------
+
+
+def refund_failure_of(refund: Refund) -> str:
+    """The fingerprint of the case about a refund, and about those that replace it."""
+    return f"refund_failure:{refund.origin}"
+
+
+def payout_of(refund: Refund) -> str:
+    """The fingerprint of the case about money to be paid out by hand."""
+    return f"refund_payout:{refund.origin}"
+
+
+def late_money_of(payable_id: UUID) -> str:
+    """The fingerprint of the case about money for a slot that is gone."""
+    return f"late_money:{payable_id}"
+
+
+def mismatch_of(payable_id: UUID) -> str:
+    """The fingerprint of the case about money other than asked for."""
+    return f"payment_mismatch:{payable_id}"
+
+
+def unmatched_of(provider_id: str) -> str:
+    """The fingerprint of the case about an object of Stripe that is nobody's."""
+    return f"unmatched_payment:{provider_id}"
+
+
+def is_large(refund: Refund) -> bool:
+    """Whether somebody must hear at once that it failed."""
+    limit = settings.REFUND_ALERT_MAJOR * 10 ** exponent(refund.currency)
+    return refund.amount_minor > limit
+
+
+@transaction_required
+def open_refund_failure(payable: Payable, refund: Refund, *, cause: str) -> None:
+    """The refund did not reach the customer, and will not by itself."""
+    cases.open_case(
+        cases.Opening(
+            kind="refund_failure",
+            fingerprint=refund_failure_of(refund),
+            title=f"Refund failed: {payable}",
+            cause=cause,
+            severity=CaseSeverity.CRITICAL if is_large(refund) else None,
+            details={"attempts": refund.attempts, "payment": str(refund.payment)},
+            **_of(refund),
+            **about(payable),
+        )
+    )
+
+
+@transaction_required
+def open_payout(payable: Payable, refund: Refund) -> None:
+    """The front desk owes the customer money."""
+    cases.open_case(
+        cases.Opening(
+            kind="refund_payout",
+            fingerprint=payout_of(refund),
+            title=f"Pay out: {payable}",
+            details={"payment": str(refund.payment)},
+            **_of(refund),
+            **about(payable),
+        )
+    )
+
+
+@transaction_required
+def refund_arrived(payable: Payable, refund: Refund) -> None:
+    """Close what was open about this refund, and about the late money it gave back."""
+    cases.close_by_itself(refund_failure_of(refund), "The refund succeeded.")
+    cases.close_by_itself(payout_of(refund), "The money was given back.")
+    if not payable.excess_minor and not payable.refund_reserved_minor:
+        cases.close_by_itself(late_money_of(payable.pk), "The money was given back.")
+
+
+# --- Payments ------------------------------------------------------------------
+
+
+@transaction_required
+def open_late_money(payable: Payable, *, cause: str) -> None:
+    """Money came for a slot that is gone; its refund is on the way."""
+    cases.open_case(
+        cases.Opening(
+            kind="late_money",
+            fingerprint=late_money_of(payable.pk),
+            title=f"Paid too late: {payable}",
+            cause=cause,
+            subject_type="payable",
+            subject_id=str(payable.pk),
+            amount_minor=payable.paid_minor,
+            currency=payable.currency,
+            **about(payable),
+        )
+    )
+
+
+@transaction_required
+def open_mismatch(
+    payable: Payable, *, cause: str, amount_minor: int, currency: str
+) -> None:
+    """More came than was asked for, or something else."""
+    cases.open_case(
+        cases.Opening(
+            kind="payment_mismatch",
+            fingerprint=mismatch_of(payable.pk),
+            title=f"Payment differs: {payable}",
+            cause=cause,
+            subject_type="payable",
+            subject_id=str(payable.pk),
+            amount_minor=amount_minor,
+            currency=currency,
+            details={
+                "owed": f"{payable.owed_minor} {payable.currency}",
+                "paid": f"{payable.paid_minor} {payable.currency}",
+            },
+            **about(payable),
+        )
+    )
+
+
+@transaction_required
+def open_unmatched(intent: Intent) -> None:
+    """There is money at Stripe that belongs to no sale that we know."""
+    cases.open_case(
+        cases.Opening(
+            kind="unmatched_payment",
+            fingerprint=unmatched_of(intent.id),
+            title=f"Payment {intent.id} belongs to nothing we know",
+            subject_type="paymentintent",
+            subject_id=intent.id,
+            amount_minor=intent.received_minor,
+            currency=intent.currency,
+            reference=intent.id[:64],
+        )
+    )
+
+
+@transaction_required
+def open_dispute(payable: Payable, dispute: Dispute) -> None:
+    """A customer's bank asks for the money."""
+    cases.open_case(
+        cases.Opening(
+            kind="dispute",
+            fingerprint=dispute_of(dispute),
+            title=f"Disputed: {payable}",
+            cause=dispute.reason,
+            **_of(dispute),
+            **about(payable),
+        )
+    )
+
+
+def dispute_of(dispute: Dispute) -> str:
+    """The fingerprint of the case about a dispute."""
+    return f"dispute:{dispute.provider_id}"
+
+
+cases.register(
+    cases.Kind(
+        "refund_failure",
+        CaseSeverity.HIGH,
+        "support",
+        "A refund did not reach the customer.",
+        closes_itself_when="the refund succeeds",
+    ),
+    cases.Kind(
+        "refund_payout",
+        CaseSeverity.HIGH,
+        "front_desk",
+        "A customer is owed money that must be paid out by hand.",
+        closes_itself_when="the payout is recorded",
+    ),
+    cases.Kind(
+        "late_money",
+        CaseSeverity.HIGH,
+        "support",
+        "Money came for a slot that was gone; all of it goes back.",
+        closes_itself_when="its refund succeeds",
+    ),
+    cases.Kind(
+        "payment_mismatch",
+        CaseSeverity.CRITICAL,
+        "support",
+        "A payment is not what was asked for, or came on top of another.",
+    ),
+    cases.Kind(
+        "unmatched_payment",
+        CaseSeverity.HIGH,
+        "support",
+        "Stripe has a payment that belongs to no sale.",
+        closes_itself_when="it is matched",
+    ),
+    cases.Kind(
+        "dispute",
+        CaseSeverity.CRITICAL,
+        "support_lead",
+        "A customer asked their bank for the money; refunds wait.",
+        closes_itself_when="it is won or lost",
+    ),
+)

@@ -1,0 +1,25 @@
+"""What Celery may ask of payments. Every task may run twice, or never, at any time."""
+
+from uuid import UUID
+
+from celery import shared_task
+
+from payments.services import card_payments, reconciling, refund_calls
+
+
+@shared_task(name="payments.attempt_card_payment")
+def attempt_card_payment(*, id: str = "", **_: object) -> None:  # noqa: A002 - of the row
+    """Do what is due of one card payment, or of all."""
+    card_payments.attempt_card_payments(**({"id": id} if id else {}))
+
+
+@shared_task(name="payments.attempt_refund")
+def attempt_refund(*, id: str = "", **_: object) -> None:  # noqa: A002 - of the row
+    """Do what is due of one refund, or of all."""
+    refund_calls.attempt_refunds(**({"id": id} if id else {}))
+
+
+@shared_task(name="payments.reconcile_refund")
+def reconcile_refund(*, refund_id: str, **_: object) -> None:
+    """Ask Stripe what became of a refund."""
+    reconciling.reconcile_refund(refund_id=UUID(refund_id))
