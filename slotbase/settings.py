@@ -107,7 +107,17 @@ CLERK_KEYS_MAX_AGE_SECONDS = env.int("CLERK_KEYS_MAX_AGE_SECONDS", default=86400
 CLERK_MAX_TOKEN_SECONDS = env.int("CLERK_MAX_TOKEN_SECONDS", default=3600)
 
 # --- Providers ----------------------------------------------------------------
+# Of one call, until the last byte of its answer.
+PROVIDER_CONNECT_SECONDS = env.float("PROVIDER_CONNECT_SECONDS", default=3.0)
+PROVIDER_TIMEOUT_SECONDS = env.float("PROVIDER_TIMEOUT_SECONDS", default=6.0)
+PROVIDER_WORKER_TIMEOUT_SECONDS = env.float(
+    "PROVIDER_WORKER_TIMEOUT_SECONDS", default=10.0
+)
+# Half of the threads of a web process may wait for providers.
+WEB_THREADS = env.int("WEB_THREADS", default=8)
 ANALYTICS_URL = env.str("ANALYTICS_URL", default="")
+STRIPE_API_BASE = env.str("STRIPE_API_BASE", default="https://api.stripe.com")
+STRIPE_API_VERSION = env.str("STRIPE_API_VERSION", default="2026-10-28.endive")
 STRIPE_SECRET_KEY = env.str("STRIPE_SECRET_KEY", default="")
 # Webhooks of the other mode are stored and ignored.
 STRIPE_LIVEMODE = STRIPE_SECRET_KEY.startswith(("sk_live_", "rk_live_"))

@@ -58,6 +58,7 @@ def _start() -> None:
             "CLERK_API_URL": f"http://127.0.0.1:{port}/clerk",
             "CLERK_JWKS_URL": f"http://127.0.0.1:{port}/clerk/.well-known/jwks.json",
             "CLERK_ISSUER": f"http://127.0.0.1:{port}/clerk",
+            "STRIPE_API_BASE": f"http://127.0.0.1:{port}/stripe",
         }
     )
 
@@ -86,6 +87,7 @@ os.environ.update(
         "ALLOWED_HOSTS": "localhost,127.0.0.1",
         "CLERK_AUTHORIZED_PARTIES": "http://localhost",
         "LOG_LEVEL": "ERROR",
+        "STRIPE_SECRET_KEY": "sk_test_sandbox",
         # The current one is that of a product that a test starts.
         **{
             name: f"{current},{PREVIOUS_WEBHOOK_SECRETS[name]}"

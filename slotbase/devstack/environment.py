@@ -54,6 +54,8 @@ def settings(given: Given, addresses: Given, secret_key: str) -> dict[str, str]:
         "CLERK_AUTHORIZED_PARTIES": addresses["SLOTBASE_URL"],
         "CLERK_SECRET_KEY": "sk_test_sandbox",
         "ANALYTICS_URL": f"{sandbox}/analytics/events",
+        "STRIPE_API_BASE": f"{sandbox}/stripe",
+        "STRIPE_SECRET_KEY": "sk_test_sandbox",
         **WEBHOOK_SECRETS,
         # A proxy cannot reach the sandbox on this computer.
         "NO_PROXY": "localhost,127.0.0.1",

@@ -26,6 +26,12 @@ RANGES: dict[str, tuple[float, float]] = {
     "CLERK_KEYS_REFRESH_SECONDS": (10, 300),
     "CLERK_KEYS_MAX_AGE_SECONDS": (300, 7 * DAY),
     "CLERK_MAX_TOKEN_SECONDS": (60, DAY),
+    "PROVIDER_CONNECT_SECONDS": (0.1, 10),
+    # A request is answered within ten seconds.
+    "PROVIDER_TIMEOUT_SECONDS": (0.1, 10),
+    # Well below CELERY_TASK_TIME_LIMIT.
+    "PROVIDER_WORKER_TIMEOUT_SECONDS": (0.1, 60),
+    "WEB_THREADS": (1, 1000),
 }
 LOOPBACK = {"localhost", "127.0.0.1", "[::1]"}
 
@@ -42,6 +48,7 @@ def refuse_unsafe_settings() -> None:
         *_unsafe_web(),
         *_unsafe_failpoints(),
         *_unsafe_sign_in(),
+        *_unsafe_payments(),
         *_unsafe_numbers(),
     ]
     if problems:
@@ -84,6 +91,12 @@ def _unsafe_sign_in() -> Iterator[str]:
         value = getattr(settings, name)
         if value and not settings.DEMO and not value.startswith("https://"):
             yield f"{name}: must be https."
+
+
+def _unsafe_payments() -> Iterator[str]:
+    is_https = settings.STRIPE_API_BASE.startswith("https://")
+    if not is_https and not settings.DEMO:
+        yield "STRIPE_API_BASE: must be https."
 
 
 def _unsafe_numbers() -> Iterator[str]:

@@ -29,7 +29,7 @@ def read(body: bytes, headers: Mapping[str, str], secrets: list[str]) -> Envelop
         raise BadWebhook("signature")
     # The SDK would take any stamp of the future.
     require_fresh(stamp)
-    return _read_event(read_object(body))
+    return read_event(read_object(body))
 
 
 def _read_stamp(header: str) -> int:
@@ -49,7 +49,12 @@ def _is_signed(body: bytes, header: str, secret: str) -> bool:
     return True
 
 
-def _read_event(payload: dict[str, Any]) -> Envelope:
+def read_event(payload: dict[str, Any]) -> Envelope:
+    """The event that an object which can be stored describes.
+
+    Raises:
+        BadWebhook: it describes none.
+    """
     livemode = payload.get("livemode")
     # A thin event ("v2.core.event") names its object only, and has no mode.
     if payload.get("object") != "event" or not isinstance(livemode, bool):
