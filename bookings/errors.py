@@ -4,6 +4,7 @@ from slotbase.lib.errors import (
     Conflict,
     DomainError,
     Gone,
+    InvalidState,
     NotFound,
     TooMany,
     Unprocessable,
@@ -56,6 +57,16 @@ class HoldIsReleased(Conflict):
 
 class PaymentRequired(DomainError):
     code, status, title = "payment_required", 402, "Pay for this booking first"
+
+
+class PaymentUndecided(DomainError):
+    """Not refused: the answer is 202, and the booking comes when the money does."""
+
+    code, status, title = "payment_processing", 202, "The payment is being processed"
+
+
+class NothingToPay(InvalidState):
+    """The hold costs nothing online, or is paid or sold already."""
 
 
 class NotCancellable(Conflict):

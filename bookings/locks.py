@@ -65,13 +65,17 @@ def lock_hold(hold_id: UUID, *, customer_id: UUID) -> BookingHold:
 
 
 @transaction_required
-def lock_booking_with_hold(booking_id: UUID, *, customer_id: UUID) -> Booking:
-    """A booking of this customer, locked after its hold, whose claims may then change.
+def lock_booking_with_hold(
+    booking_id: UUID, *, customer_id: UUID | None = None
+) -> Booking:
+    """A booking (of this customer), locked after its hold, whose claims may change then.
 
     Raises:
         BookingNotFound: there is none, or it is somebody else's.
     """
-    mine = Booking.objects.filter(pk=booking_id, customer=customer_id)
+    mine = Booking.objects.filter(pk=booking_id)
+    if customer_id is not None:
+        mine = mine.filter(customer=customer_id)
     hold_ids = list(mine.values_list("hold", flat=True))
     list(BookingHold.objects.select_for_update().filter(pk__in=hold_ids).values("pk"))
     booking = (
@@ -80,6 +84,15 @@ def lock_booking_with_hold(booking_id: UUID, *, customer_id: UUID) -> Booking:
     if booking is None:
         raise BookingNotFound
     return booking
+
+
+@transaction_required
+def lock_latest_hold_of(payable_id: UUID) -> BookingHold | None:
+    """The newest hold for which this money is meant, locked."""
+    holds = BookingHold.objects.select_for_update(of=("self",)).filter(
+        payable=payable_id
+    )
+    return holds.select_related("resource__venue").order_by("-id").first()
 
 
 @transaction_required
@@ -144,7 +157,8 @@ hold AS (
         price_minor, currency, expires_at)
     SELECT %(id)s, %(resource_id)s, %(customer_id)s, %(start_time)s, %(end_time)s,
         %(buffer_before_minutes)s, %(buffer_after_minutes)s, %(units)s, 'ACTIVE',
-        %(hold_source)s, %(price_minor)s, %(currency)s, slotbase_now() + %(ttl)s
+        %(hold_source)s, %(price_minor)s, %(currency)s, %(payable_id)s,
+        slotbase_now() + %(ttl)s
     WHERE (SELECT count(*) FROM claims) = cardinality(%(unit_ids)s::bigint[])
     RETURNING id, created_at, expires_at),
 new_event AS (
@@ -156,6 +170,7 @@ SELECT created_at, expires_at FROM hold
 _FIELDS = (
     *("id", "resource_id", "customer_id", "start_time", "end_time", "units"),
     *("buffer_before_minutes", "buffer_after_minutes", "price_minor", "currency"),
+    "payable_id",
 )
 
 

@@ -213,8 +213,19 @@ class BookingHold(models.Model):
     )
     price_minor = models.PositiveIntegerField(default=0)
     currency = models.CharField(max_length=3)
+    payable = models.ForeignKey(
+        "payments.Payable",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="holds",
+        help_text="Once money is meant.",
+    )
     created_at = models.DateTimeField(db_default=DatabaseNow(), editable=False)
     expires_at = models.DateTimeField()
+    grace_given_at = models.DateTimeField(
+        null=True, blank=True, help_text="It lasts longer, once, for its payment."
+    )
     released_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
@@ -346,6 +357,13 @@ class Booking(models.Model):
     )
     price_minor = models.PositiveIntegerField(default=0)
     currency = models.CharField(max_length=3)
+    payable = models.OneToOneField(
+        "payments.Payable",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="booking",
+    )
     created_at = models.DateTimeField(db_default=DatabaseNow(), editable=False)
     cancelled_at = models.DateTimeField(null=True, blank=True)
     cancelled_by = models.ForeignKey(

@@ -12,8 +12,10 @@ from django.db.models import Count, Q, QuerySet
 from bookings.errors import BookingNotFound, HoldNotFound, ResourceNotFound
 from bookings.hours import DAY, Interval, open_until
 from bookings.models import Booking, BookingHold, Resource
-from bookings.rules import Rules
+from bookings.locks import RUNNING
+from bookings.rules import Rules, get_rules
 from bookings.states import HoldStatus
+from payments.models import CardPayment, Refund
 from recovery.models import AuditEntry
 from slotbase.accounts.models import Venue
 from slotbase.lib.clock import Now
@@ -151,6 +153,39 @@ def get_booking(booking_id: UUID, *, customer_id: UUID) -> Booking:
     return booking
 
 
+def find_booking_of(payable_id: UUID) -> Booking | None:
+    """The booking that this money is for, if there is one."""
+    bookings = Booking.objects.select_related("resource__venue")
+    return bookings.filter(payable=payable_id).first()
+
+
+def is_there_already(hold: BookingHold) -> bool:
+    """Whether its customer has held or booked the resource at that time since."""
+    mine = BookingHold.objects.filter(
+        resource=hold.resource_id,
+        customer=hold.customer_id,
+        start_time__lt=hold.end_time,
+        end_time__gt=hold.start_time,
+    ).exclude(pk=hold.pk)
+    is_kept = Q(status=HoldStatus.ACTIVE, expires_at__gt=Now()) | Q(
+        status=HoldStatus.CONFIRMED, booking__status__in=RUNNING
+    )
+    return mine.filter(is_kept).exists()
+
+
+def is_closed(hold: BookingHold) -> bool:
+    """Whether its time is inside a closure that was made since, or cannot be sold."""
+    slot = Interval(hold.start_time, hold.end_time)
+    try:
+        rules = get_rules(
+            hold.resource_id, first=slot.start.date(), last=slot.end.date()
+        )
+    except ResourceNotFound:
+        return True
+    is_inside = any(slot.overlaps(closure) for closure in rules.closures())
+    return is_inside or not rules.units
+
+
 def list_resources() -> QuerySet[Resource, Resource]:
     """What can be booked, with its venue and `capacity`."""
     live_units = Count("units", filter=Q(units__retired_at__isnull=True))
@@ -179,8 +214,13 @@ def list_venues() -> QuerySet[Venue]:
 
 
 def list_history(booking: Booking) -> QuerySet[AuditEntry]:
-    """What happened to a booking and its hold, in order."""
-    return AuditEntry.objects.filter(
-        Q(subject_type="booking", subject_id=str(booking.pk))
-        | Q(subject_type="hold", subject_id=str(booking.hold_id))
-    ).order_by("id")
+    """What happened to a booking, its hold and its money, in order."""
+    is_meant = Q(subject_type="booking", subject_id=str(booking.pk)) | Q(
+        subject_type="hold", subject_id=str(booking.hold_id)
+    )
+    if booking.payable_id is not None:
+        for name, model in (("cardpayment", CardPayment), ("refund", Refund)):
+            ids = model.objects.filter(payable=booking.payable_id)
+            subjects = [str(each) for each in ids.values_list("pk", flat=True)]
+            is_meant |= Q(subject_type=name, subject_id__in=subjects)
+    return AuditEntry.objects.filter(is_meant).order_by("id")

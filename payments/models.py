@@ -94,6 +94,11 @@ class Payable(models.Model):
         return max(self.kept_minor - self.owed_minor, 0)
 
     @property
+    def is_covered(self) -> bool:
+        """Whether something was owed, and all of it is here."""
+        return self.owed_minor > 0 and self.kept_minor >= self.owed_minor
+
+    @property
     def status(self) -> PaymentStatus:
         """In one word."""
         if self.refunded_minor and self.refunded_minor >= self.paid_minor:

@@ -86,6 +86,15 @@ def correct(once: Once | None, *, status: int, object_id: UUID) -> None:
         )
 
 
+@transaction_required
+def withdraw(once: Once | None) -> None:
+    """Leave no answer after all: the transaction commits something, yet it is refused."""
+    if once is not None:
+        IdempotencyRecord.objects.filter(
+            principal=once.principal, key=once.key
+        ).delete()
+
+
 def purge_old_records(*, limit: int) -> int:
     """Forget answers that are older than the retention; returns how many."""
     age = timedelta(hours=settings.IDEMPOTENCY_RETENTION_HOURS)

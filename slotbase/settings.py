@@ -44,6 +44,8 @@ SECRET_KEY = env.str("SECRET_KEY", default="refused-unless-debug")
 SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[])
 HTTPS_ONLY = env.bool("HTTPS_ONLY", default=not DEMO)
+# Tells installations apart that share an account at a provider.
+SLOTBASE_ENV = env.str("SLOTBASE_ENV", default="main")
 
 # --- The product --------------------------------------------------------------
 HOLD_TTL_SECONDS = env.int("HOLD_TTL_SECONDS", default=300)

@@ -1,82 +1,165 @@
-"""Bookings: confirm a hold, cancel a booking."""
+"""Bookings: a hold becomes one, once what it costs is paid or will be at the venue."""
 
 import secrets
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 from bookings.errors import (
-    CancellationClosed,
     HoldHasExpired,
     HoldIsReleased,
-    NotCancellable,
     PaymentRequired,
+    PaymentUndecided,
 )
-from bookings.locks import lock_booking_with_hold, lock_hold
-from bookings.models import Booking, BookingHold, SlotClaim
+from bookings.locks import lock_hold
+from bookings.models import Booking, BookingHold
 from bookings.queries import get_booking
-from bookings.states import (
-    BOOKING_MOVES,
-    HOLD_MOVES,
-    BookingStatus,
-    HoldStatus,
-    PaymentMode,
-)
+from bookings.services import messages
+from bookings.services.sales import ensure_payable
+from bookings.states import HOLD_MOVES, BookingStatus, HoldStatus, PaymentMode
+from payments.errors import CardDeclined
+from payments.locks import lock_payable
+from payments.models import CardPayment
+from payments.queries import get_latest_card_payment
+from payments.services.intents import record_intent
+from payments.services.payables import call_off_card_payments, name_payable
+from payments.states import CardPaymentStatus
 from recovery import audit, idempotency, outbox
-from slotbase.lib.clock import Now, read_clock
+from slotbase.lib.clock import read_clock
 from slotbase.lib.db import retry_on_conflict, transaction_required
+from slotbase.lib.errors import DomainError
+from slotbase.lib.failpoints import failpoint
 from slotbase.lib.ids import uuid7
 from slotbase.lib.states import require_move
+from slotbase.providers.stripe.client import Intent
 
 # Crockford's base 32 without U: nothing that people mistake for something else.
 _REFERENCE_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 PAY_ONLINE, PAY_AT_VENUE = "online", "at_venue"
 
 
-@retry_on_conflict
+@dataclass(frozen=True)
+class Confirmation:
+    """Who wants which hold confirmed, and how it is paid.
+
+    `intent` is what Stripe said of its payment a moment ago: it is recorded in the same
+    transaction, whatever becomes of the hold.
+    """
+
+    hold_id: UUID
+    customer_id: UUID
+    pay: str = ""
+    once: idempotency.Once | None = None
+    intent: Intent | None = None
+    actor: audit.Actor | None = None
+
+
 def confirm_hold(
     *,
     hold_id: UUID,
     customer_id: UUID,
     pay: str = "",
     once: idempotency.Once | None = None,
+    intent: Intent | None = None,
+    actor: audit.Actor | None = None,
 ) -> tuple[Booking, bool]:
     """Turn a hold into a booking; says whether it is new or was there already.
 
     Raises:
         HoldNotFound: it is not a hold of this customer.
         HoldHasExpired, HoldIsReleased: it came too late.
-        PaymentRequired: the resource is paid online first.
+        PaymentRequired, CardDeclined: it must be paid first.
+        PaymentUndecided: the payment is on its way; the booking comes with it.
     """
+    wish = Confirmation(hold_id, customer_id, pay, once, intent, actor)
+    result = _confirm(wish)
+    if isinstance(result, DomainError):
+        raise result
+    return result
+
+
+@retry_on_conflict
+def _confirm(wish: Confirmation) -> tuple[Booking, bool] | DomainError:
+    """The booking, or why there is none: a refusal, too, commits what Stripe said."""
     booking_id = uuid7()
-    idempotency.begin(once, status=201, object_id=booking_id)
-    hold = lock_hold(hold_id, customer_id=customer_id)
+    idempotency.begin(wish.once, status=201, object_id=booking_id)
+    hold = lock_hold(wish.hold_id, customer_id=wish.customer_id)
+    if wish.intent is not None:
+        record_intent(wish.intent)
     if hold.status == HoldStatus.CONFIRMED:
         existing = Booking.objects.values_list("pk", flat=True).get(hold=hold)
-        idempotency.correct(once, status=200, object_id=existing)
-        return get_booking(existing, customer_id=customer_id), False
+        idempotency.correct(wish.once, status=200, object_id=existing)
+        return get_booking(existing, customer_id=wish.customer_id), False
     # The clock is read after the lock is held: the wait may have outlived the hold.
     now = read_clock()
-    _check_confirmable(hold, pay, now)
-    booking = _insert_booking(hold, booking_id, now)
-    _move_to_confirmed(hold, booking, audit.Actor.customer(customer_id))
+    if refusal := _why_not(hold, wish.pay, now):
+        idempotency.withdraw(wish.once)
+        return refusal
+    booking = sell_locked_hold(
+        hold,
+        booking_id=booking_id,
+        now=now,
+        actor=wish.actor or audit.Actor.customer(wish.customer_id),
+    )
+    failpoint("booking.confirming")
     return booking, True
 
 
-def _check_confirmable(hold: BookingHold, pay: str, now: datetime) -> None:
+@transaction_required
+def _why_not(hold: BookingHold, pay: str, now: datetime) -> DomainError | None:
     if hold.status == HoldStatus.RELEASED:
-        raise HoldIsReleased
+        return HoldIsReleased()
     if hold.status == HoldStatus.EXPIRED or hold.expires_at <= now:
-        raise HoldHasExpired
-    if hold.price_minor and not _may_pay_at_venue(hold.resource.payment_mode, pay):
-        raise PaymentRequired(
-            "This booking must be paid online before it is confirmed."
-        )
+        return HoldHasExpired()
+    if not hold.price_minor or _is_paid(hold):
+        return None
+    if _may_pay_at_venue(hold.resource.payment_mode, pay):
+        return None
+    return _why_not_paid(get_latest_card_payment(hold.payable_id))
+
+
+@transaction_required
+def _is_paid(hold: BookingHold) -> bool:
+    if hold.payable_id is None:
+        return False
+    return lock_payable(hold.payable_id).is_covered
 
 
 def _may_pay_at_venue(mode: str, pay: str) -> bool:
     if mode == PaymentMode.EITHER:
         return pay == PAY_AT_VENUE
     return mode == PaymentMode.AT_VENUE and pay != PAY_ONLINE
+
+
+def _why_not_paid(payment: CardPayment | None) -> DomainError:
+    if payment is not None and _is_undecided(payment):
+        return PaymentUndecided("Your booking comes as soon as the payment is decided.")
+    if payment is not None and payment.decline_code:
+        return CardDeclined()
+    return PaymentRequired("This booking must be paid online before it is confirmed.")
+
+
+def _is_undecided(payment: CardPayment) -> bool:
+    """Whether the customer did what they could, and others are at it."""
+    is_open = payment.status == CardPaymentStatus.OPEN
+    is_over = payment.status == CardPaymentStatus.CANCELED
+    return not is_over and (not is_open or payment.provider_status == "requires_action")
+
+
+@transaction_required
+def sell_locked_hold(
+    hold: BookingHold, *, booking_id: UUID, now: datetime, actor: audit.Actor
+) -> Booking:
+    """Make the booking of a locked hold, which may be sold: both move at once."""
+    payable = ensure_payable(hold, actor=actor) if hold.price_minor else None
+    booking = _insert_booking(hold, booking_id, now)
+    if payable is not None:
+        name_payable(payable.pk, reference=booking.reference)
+        if not payable.is_covered:
+            call_off_card_payments(payable)
+    _move_to_confirmed(hold, booking, actor)
+    messages.tell_confirmed(booking)
+    return booking
 
 
 def _insert_booking(hold: BookingHold, booking_id: UUID, now: datetime) -> Booking:
@@ -92,6 +175,7 @@ def _insert_booking(hold: BookingHold, booking_id: UUID, now: datetime) -> Booki
         units=hold.units,
         price_minor=hold.price_minor,
         currency=hold.currency,
+        payable_id=hold.payable_id,
         created_at=now,
     )
 
@@ -123,54 +207,3 @@ def make_reference() -> str:
     """A booking's name for people, 50 random bits, easy to say: `7K3QF-9XW2M`."""
     text = "".join(secrets.choice(_REFERENCE_ALPHABET) for _ in range(10))
     return f"{text[:5]}-{text[5:]}"
-
-
-@retry_on_conflict
-def cancel_booking(
-    *,
-    booking_id: UUID,
-    customer_id: UUID,
-    reason: str = "",
-    once: idempotency.Once | None = None,
-) -> Booking:
-    """Cancel a booking that was not paid: both moves at once. Again: no change.
-
-    Raises:
-        BookingNotFound: it is not a booking of this customer.
-        NotCancellable: the customer is there already, or it is over.
-        CancellationClosed: it has begun.
-    """
-    idempotency.begin(once, status=200, object_id=booking_id)
-    booking = lock_booking_with_hold(booking_id, customer_id=customer_id)
-    if booking.status in {BookingStatus.CANCELLING, BookingStatus.CANCELLED}:
-        return booking
-    if BookingStatus.CANCELLING not in BOOKING_MOVES[booking.status]:
-        raise NotCancellable(f"The booking is {booking.status}.")
-    if booking.start_time <= read_clock():
-        raise CancellationClosed("The booking has begun.")
-    SlotClaim.objects.filter(hold=booking.hold_id).delete()
-    _move_to_cancelled(booking, customer_id, reason)
-    return get_booking(booking_id, customer_id=customer_id)
-
-
-@transaction_required
-def _move_to_cancelled(booking: Booking, customer_id: UUID, reason: str) -> None:
-    Booking.objects.filter(pk=booking.pk).update(
-        status=BookingStatus.CANCELLED,
-        cancelled_at=Now(),
-        cancelled_by=customer_id,
-        cancel_reason=reason,
-        version=booking.version + 1,
-    )
-    for action, move in [
-        ("booking.cancelling", (BookingStatus.CONFIRMED, BookingStatus.CANCELLING)),
-        ("booking.cancelled", (BookingStatus.CANCELLING, BookingStatus.CANCELLED)),
-    ]:
-        audit.record(
-            actor=audit.Actor.customer(customer_id),
-            action=action,
-            subject="booking",
-            ids=[booking.pk],
-            move=move,
-        )
-        outbox.publish(action, subject="booking", facts={booking.pk: booking.facts()})

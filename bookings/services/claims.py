@@ -15,6 +15,7 @@ from bookings.locks import (
 )
 from bookings.models import BookingHold, SlotClaim
 from bookings.rules import Rules
+from bookings.services.grace import settle_expiring_payables
 from bookings.states import HoldStatus
 from recovery import audit, outbox
 from recovery.audit import Actor
@@ -62,13 +63,21 @@ def retire_expired_holds(hold_ids: list[UUID], *, part: str) -> None:
 
 @transaction_required
 def expire_locked_holds(hold_ids: list[UUID], *, part: str) -> None:
-    """ACTIVE -> EXPIRED for locked holds that have run out; frees their time."""
+    """ACTIVE -> EXPIRED for locked holds that have run out; frees their time.
+
+    One whose money came in time, and was not decided yet, gets its grace instead.
+    """
+    actor = audit.Actor.system(part)
+    if paid := settle_expiring_payables(hold_ids, actor=actor):
+        hold_ids = [each for each in hold_ids if each not in paid]
+    if not hold_ids:
+        return
     SlotClaim.objects.filter(hold__in=hold_ids).delete()
     BookingHold.objects.filter(pk__in=hold_ids).update(
         status=HoldStatus.EXPIRED, released_at=Now()
     )
     audit.record(
-        actor=audit.Actor.system(part),
+        actor=actor,
         action="hold.expired",
         subject="hold",
         ids=[*hold_ids],

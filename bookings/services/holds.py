@@ -14,6 +14,7 @@ from bookings.queries import get_hold
 from bookings.rules import ActiveHold, Rules, get_rules, in_minutes
 from bookings.services.claims import expire_locked_holds, win_slot
 from bookings.states import HOLD_MOVES, HoldStatus
+from payments.services.payables import end_payables
 from recovery import audit, idempotency, outbox
 from slotbase.lib.clock import Now, read_clock
 from slotbase.lib.db import retry_on_conflict
@@ -176,12 +177,15 @@ def release_hold(*, hold_id: UUID, customer_id: UUID) -> None:
     if is_over or has_run_out:
         return
     require_move(HOLD_MOVES, hold.status, HoldStatus.RELEASED)
+    actor = audit.Actor.customer(customer_id)
     SlotClaim.objects.filter(hold=hold).delete()
     BookingHold.objects.filter(pk=hold.pk).update(
         status=HoldStatus.RELEASED, released_at=Now()
     )
+    if hold.payable_id is not None:
+        end_payables([hold.payable_id], actor=actor)
     audit.record(
-        actor=audit.Actor.customer(customer_id),
+        actor=actor,
         action="hold.released",
         subject="hold",
         ids=[hold.pk],

@@ -1,0 +1,123 @@
+"""Cancelling a booking: decided in one transaction, and from there on only forward.
+
+The slot is free and the refunds are promised when that transaction commits; a workflow
+does the rest. A refund that does not succeed has its own retries and its own case: it
+keeps no booking from being cancelled.
+"""
+
+from uuid import UUID
+
+from bookings.errors import CancellationClosed, NotCancellable
+from bookings.locks import lock_booking_with_hold
+from bookings.models import Booking, SlotClaim
+from bookings.queries import get_booking
+from bookings.services import messages
+from bookings.states import BOOKING_MOVES, BookingStatus
+from payments.locks import lock_payable
+from payments.models import Refund
+from payments.services.payables import waive
+from payments.services.refunds import request_excess
+from payments.states import RefundReason
+from recovery import audit, cases, idempotency, outbox, workflows
+from slotbase.lib.clock import Now, read_clock
+from slotbase.lib.db import retry_on_conflict, transaction_required
+from slotbase.lib.states import require_move
+
+CANCELLATION = "cancellation"
+MARK, REFUND, COMPLETE = "mark-cancelling", "process-refund", "complete-cancellation"
+TELL_WAITLIST, TELL_CUSTOMER = "notify-waitlist", "notify-customer"
+
+
+@retry_on_conflict
+def cancel_booking(
+    *,
+    booking_id: UUID,
+    customer_id: UUID,
+    reason: str = "",
+    once: idempotency.Once | None = None,
+) -> Booking:
+    """Cancel a booking and promise back what was paid for it. Again: no change.
+
+    CANCELLED at once where nothing goes back, else CANCELLING for a moment.
+
+    Raises:
+        BookingNotFound: it is not a booking of this customer.
+        NotCancellable: the customer is there already, or it is over.
+        CancellationClosed: it has begun.
+    """
+    idempotency.begin(once, status=200, object_id=booking_id)
+    booking = lock_booking_with_hold(booking_id, customer_id=customer_id)
+    if booking.status in {BookingStatus.CANCELLING, BookingStatus.CANCELLED}:
+        return booking
+    if BookingStatus.CANCELLING not in BOOKING_MOVES[booking.status]:
+        raise NotCancellable(f"The booking is {booking.status}.")
+    if booking.start_time <= read_clock():
+        raise CancellationClosed("The booking has begun.")
+    actor = audit.Actor.customer(customer_id)
+    if _mark_cancelling(booking, customer_id, reason, actor):
+        idempotency.correct(once, status=202, object_id=booking_id)
+        _start_workflow(booking)
+    else:
+        complete_cancellation(booking, actor=actor)
+        messages.tell_cancelled(booking)
+    return get_booking(booking_id, customer_id=customer_id)
+
+
+@transaction_required
+def _mark_cancelling(
+    booking: Booking, customer_id: UUID, reason: str, actor: audit.Actor
+) -> list[Refund]:
+    """The decision: free the time, promise the refunds. Returns those."""
+    SlotClaim.objects.filter(hold=booking.hold_id).delete()
+    refunds = []
+    if booking.payable_id is not None:
+        payable = lock_payable(booking.payable_id)
+        waive(payable)
+        refunds = request_excess(payable, reason=RefundReason.CANCELLED, actor=actor)
+    Booking.objects.filter(pk=booking.pk).update(
+        cancelled_by=customer_id, cancel_reason=reason
+    )
+    _move(booking, BookingStatus.CANCELLING, actor)
+    return refunds
+
+
+@transaction_required
+def _start_workflow(booking: Booking) -> None:
+    workflows.start(
+        CANCELLATION,
+        subject_type="booking",
+        subject_id=str(booking.pk),
+        done=(MARK,),
+        venue_id=booking.resource.venue_id,
+        customer_id=booking.customer_id,
+        reference=booking.reference,
+        title=f"Cancellation of {booking.reference}",
+    )
+
+
+@transaction_required
+def complete_cancellation(booking: Booking, *, actor: audit.Actor) -> None:
+    """CANCELLING -> CANCELLED for a locked booking; again: no change."""
+    if booking.status == BookingStatus.CANCELLED:
+        return
+    Booking.objects.filter(pk=booking.pk).update(
+        status=BookingStatus.CANCELLED, cancelled_at=Now()
+    )
+    _move(booking, BookingStatus.CANCELLED, actor)
+    cases.close_by_itself(f"cancellation_failed:{booking.pk}", "It is cancelled.")
+
+
+@transaction_required
+def _move(booking: Booking, to: BookingStatus, actor: audit.Actor) -> None:
+    require_move(BOOKING_MOVES, booking.status, to)
+    action = f"booking.{to.lower()}"
+    Booking.objects.filter(pk=booking.pk).update(status=to, version=booking.version + 1)
+    audit.record(
+        actor=actor,
+        action=action,
+        subject="booking",
+        ids=[booking.pk],
+        move=(booking.status, to),
+    )
+    outbox.publish(action, subject="booking", facts={booking.pk: booking.facts()})
+    booking.refresh_from_db(fields=["status", "version"])

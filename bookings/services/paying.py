@@ -1,0 +1,154 @@
+"""Paying for a hold by card, and confirming it then: the requests that ask Stripe."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from bookings.errors import (
+    HoldHasExpired,
+    HoldIsReleased,
+    NothingToPay,
+    PaymentUndecided,
+)
+from bookings.locks import lock_hold
+from bookings.models import Booking, BookingHold
+from bookings.queries import find_booking_of, get_hold
+from bookings.services.bookings import confirm_hold
+from bookings.services.grace import give_grace
+from bookings.services.sales import ensure_payable
+from bookings.services.settling import settle_payable
+from bookings.states import HoldStatus, PaymentMode
+from payments.models import CardPayment
+from payments.queries import get_latest_card_payment
+from payments.services import card_payments
+from payments.states import UNDECIDED_PAYMENTS, CardPaymentStatus
+from recovery import audit, idempotency
+from slotbase.lib.clock import read_clock
+from slotbase.lib.db import retry_on_conflict
+from slotbase.lib.failpoints import failpoint
+from slotbase.providers.errors import ProviderError
+from slotbase.providers.stripe import client
+from slotbase.providers.stripe.client import Intent, Patience
+
+
+@dataclass(frozen=True)
+class Started:
+    """A card payment; ready once the customer can pay."""
+
+    payment: CardPayment
+    is_ready: bool
+
+
+def start_payment(
+    *, hold_id: UUID, customer_id: UUID, once: idempotency.Once | None = None
+) -> Started:
+    """Let the customer pay for a hold by card; again: the same payment.
+
+    Raises:
+        HoldNotFound: it is not a hold of this customer.
+        HoldHasExpired, HoldIsReleased: it came too late.
+        NothingToPay: it is not paid by card.
+        Unavailable: Stripe cannot be asked now; nothing was begun.
+    """
+    with client.bulkhead():
+        payment = _begin(hold_id, customer_id, once)
+        if payment.status in card_payments.NOT_MADE:
+            payment = card_payments.attempt_now(payment.pk)
+    if payment.status == CardPaymentStatus.CANCELED:
+        raise NothingToPay("It cannot be paid by card.")
+    is_ready = payment.status not in card_payments.NOT_MADE
+    if is_ready and once is not None:
+        _promise_ready(once, hold_id)
+    return Started(payment, is_ready)
+
+
+@retry_on_conflict
+def _begin(
+    hold_id: UUID, customer_id: UUID, once: idempotency.Once | None
+) -> CardPayment:
+    """What is owed and the payment, durable before Stripe hears of it."""
+    idempotency.begin(once, status=202, object_id=hold_id)
+    hold = lock_hold(hold_id, customer_id=customer_id)
+    _check_payable(hold)
+    actor = audit.Actor.customer(customer_id)
+    payable = ensure_payable(hold, actor=actor)
+    if not payable.due_minor:
+        raise NothingToPay("It is paid.")
+    return card_payments.begin_card_payment(payable, actor=actor)
+
+
+def _check_payable(hold: BookingHold) -> None:
+    if hold.status == HoldStatus.CONFIRMED:
+        raise NothingToPay("It is a booking already.")
+    if hold.status == HoldStatus.RELEASED:
+        raise HoldIsReleased
+    if hold.status == HoldStatus.EXPIRED or hold.expires_at <= read_clock():
+        raise HoldHasExpired
+    is_online = hold.resource.payment_mode in {PaymentMode.ONLINE, PaymentMode.EITHER}
+    if not is_online or not hold.price_minor:
+        raise NothingToPay("It is not paid online.")
+
+
+@retry_on_conflict
+def _promise_ready(once: idempotency.Once, hold_id: UUID) -> None:
+    idempotency.correct(once, status=201, object_id=hold_id)
+
+
+def confirm_paid_hold(
+    *,
+    hold_id: UUID,
+    customer_id: UUID,
+    pay: str = "",
+    once: idempotency.Once | None = None,
+) -> tuple[Booking, bool]:
+    """Confirm a hold as `confirm_hold` does, after Stripe was asked about its payment.
+
+    Money that came too late is decided here and now.
+
+    Raises:
+        HoldNotFound, HoldHasExpired, HoldIsReleased, PaymentRequired, CardDeclined,
+            PaymentUndecided: as `confirm_hold`.
+        Unavailable: too many requests ask Stripe already.
+    """
+    intent = _ask_stripe(hold_id, customer_id)
+    failpoint("booking.asked")
+    try:
+        return confirm_hold(
+            hold_id=hold_id, customer_id=customer_id, pay=pay, once=once, intent=intent
+        )
+    except PaymentUndecided:
+        give_grace(hold_id=hold_id, customer_id=customer_id)
+        raise
+    except (HoldHasExpired, HoldIsReleased):
+        if late := _settle_late(hold_id, customer_id, intent):
+            return late, True
+        raise
+
+
+def _ask_stripe(hold_id: UUID, customer_id: UUID) -> Intent | None:
+    """What Stripe says of the hold's undecided payment; None if there is none."""
+    hold = get_hold(hold_id, customer_id=customer_id)
+    payment = get_latest_card_payment(hold.payable_id) if hold.payable_id else None
+    if payment is None or payment.status not in UNDECIDED_PAYMENTS:
+        return None
+    give_grace(hold_id=hold_id, customer_id=customer_id)
+    if payment.provider_id is None:
+        return None
+    with client.bulkhead():
+        try:
+            return client.retrieve_intent(
+                payment.provider_id, patience=Patience.REQUEST
+            )
+        except ProviderError:
+            card_payments.look_soon(payment.pk)
+            raise PaymentUndecided("Your payment is being looked at.") from None
+
+
+def _settle_late(
+    hold_id: UUID, customer_id: UUID, intent: Intent | None
+) -> Booking | None:
+    """The booking that late money still bought, if it did."""
+    hold = get_hold(hold_id, customer_id=customer_id)
+    if intent is None or intent.status != "succeeded" or hold.payable_id is None:
+        return None
+    settle_payable(payable_id=hold.payable_id)
+    return find_booking_of(hold.payable_id)

@@ -1,0 +1,163 @@
+"""Money came in for something that was sold, or was to be: what follows from it.
+
+Each step is a transaction of its own and looks at how things are then, so it may run
+any number of times, by several at once, and be cut off anywhere.
+"""
+
+from datetime import timedelta
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+
+from bookings.errors import (
+    HoldHasExpired,
+    HoldIsReleased,
+    PaymentRequired,
+    PaymentUndecided,
+    SlotUnavailable,
+)
+from bookings.locks import lock_latest_hold_of, lock_resource
+from bookings.models import Booking, BookingHold
+from bookings.queries import find_booking_of, is_closed, is_there_already
+from bookings.rules import Rules, get_rules
+from bookings.services import messages
+from bookings.services.bookings import confirm_hold, sell_locked_hold
+from bookings.services.claims import retire_expired_holds, win_slot
+from bookings.states import BookingStatus, HoldSource, HoldStatus
+from payments.errors import CardDeclined
+from payments.locks import lock_payable
+from payments.models import Payable
+from payments.services import troubles
+from payments.services.payables import charge, waive
+from payments.services.refunds import request_excess
+from payments.states import LineKind, RefundReason
+from recovery import audit
+from slotbase.lib.clock import read_clock
+from slotbase.lib.db import retry_on_conflict, transaction_required
+from slotbase.lib.ids import uuid7
+
+SYSTEM = audit.Actor.system("settling")
+
+
+def settle_payable(*, payable_id: UUID) -> None:
+    """Decide about the money of a payable: it buys its slot, or goes back in full."""
+    hold = BookingHold.objects.filter(payable=payable_id).order_by("-id").first()
+    if hold is None:
+        return  # money that staff took over without a sale
+    if find_booking_of(payable_id) is not None:
+        _return_excess_of_cancelled(payable_id)
+        return
+    if hold.status == HoldStatus.ACTIVE:
+        _retire_if_expired(hold.pk)
+        if _confirm(hold):
+            return
+    _settle_late(payable_id)
+
+
+@retry_on_conflict
+def _retire_if_expired(hold_id: UUID) -> None:
+    retire_expired_holds([hold_id], part="settling")
+
+
+def _confirm(hold: BookingHold) -> bool:
+    """Whether nothing more is to be decided: it is sold, or not paid in full yet."""
+    try:
+        confirm_hold(hold_id=hold.pk, customer_id=hold.customer_id, actor=SYSTEM)
+    except (HoldHasExpired, HoldIsReleased):
+        return False
+    except (PaymentRequired, CardDeclined, PaymentUndecided):
+        return True  # a part of it, or in question: the hold keeps its time
+    return True
+
+
+@retry_on_conflict
+def _return_excess_of_cancelled(payable_id: UUID) -> None:
+    """A booking that is over keeps what its policy says, and no more."""
+    payable = lock_payable(payable_id)
+    booking = Booking.objects.get(payable=payable)
+    if booking.status in {BookingStatus.CANCELLING, BookingStatus.CANCELLED}:
+        _give_back(payable, cause="The booking is cancelled.")
+
+
+@retry_on_conflict
+def _settle_late(payable_id: UUID) -> None:
+    """The slot is not kept any more: buy it anew if it is free, else give all back."""
+    hold = _lock(payable_id)
+    if hold is None or hold.status in {HoldStatus.ACTIVE, HoldStatus.CONFIRMED}:
+        return  # decided by somebody else meanwhile
+    cause = _why_not_anew(hold)
+    if not cause:
+        try:
+            with transaction.atomic():  # several units: some may have been claimed
+                _buy_anew(hold, payable_id)
+            return
+        except SlotUnavailable:
+            cause = "The slot was taken meanwhile."
+    payable = lock_payable(payable_id)
+    if _give_back(payable, cause=cause):
+        messages.tell_late_refund(hold, payable)
+
+
+@transaction_required
+def _lock(payable_id: UUID) -> BookingHold | None:
+    """Resource before hold, since units may be chosen (lock order)."""
+    hold = BookingHold.objects.filter(payable=payable_id).order_by("-id").first()
+    if hold is not None:
+        lock_resource(hold.resource_id)
+    return lock_latest_hold_of(payable_id)
+
+
+@transaction_required
+def _why_not_anew(hold: BookingHold) -> str:
+    """Why late money buys nothing, in our words; empty if it may."""
+    if hold.status == HoldStatus.RELEASED:
+        return "The customer gave the slot back."
+    now = read_clock()
+    if now - hold.expires_at > timedelta(seconds=settings.LATE_RECLAIM_SECONDS):
+        return "It came too late."
+    if now >= hold.start_time:
+        return "The time has begun."
+    if is_there_already(hold):
+        return "The customer has booked this time again."
+    return "It is closed then." if is_closed(hold) else ""
+
+
+@transaction_required
+def _buy_anew(hold: BookingHold, payable_id: UUID) -> None:
+    """A new hold on the same terms, sold at once."""
+    anew = BookingHold(
+        id=uuid7(),
+        resource=hold.resource,
+        customer_id=hold.customer_id,
+        start_time=hold.start_time,
+        end_time=hold.end_time,
+        buffer_before_minutes=hold.buffer_before_minutes,
+        buffer_after_minutes=hold.buffer_after_minutes,
+        price_minor=hold.price_minor,
+        currency=hold.currency,
+        payable_id=payable_id,
+        source=HoldSource.LATE_PAYMENT,
+    )
+    win_slot(_rules_of(hold), anew, units=len(hold.units), actor=SYSTEM)
+    payable = lock_payable(payable_id)
+    charge(payable, LineKind.PRICE, hold.price_minor)
+    if not payable.is_covered:
+        raise SlotUnavailable  # not all of the money is there
+    sell_locked_hold(anew, booking_id=uuid7(), now=read_clock(), actor=SYSTEM)
+
+
+def _rules_of(hold: BookingHold) -> Rules:
+    first, last = hold.start_time.date(), hold.end_time.date()
+    return get_rules(hold.resource_id, first=first, last=last)
+
+
+@transaction_required
+def _give_back(payable: Payable, *, cause: str) -> bool:
+    """Promise back what is too much; whether there was anything."""
+    if payable.owed_minor and not Booking.objects.filter(payable=payable).exists():
+        waive(payable)
+    refunds = request_excess(payable, reason=RefundReason.LATE, actor=SYSTEM)
+    if refunds:
+        troubles.open_late_money(payable, cause=cause)
+    return bool(refunds)
