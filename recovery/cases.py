@@ -344,6 +344,13 @@ register(
         closes_itself_when="it succeeds",
     ),
     Kind(
+        "workflow_stuck",
+        CaseSeverity.HIGH,
+        "operations",
+        "A workflow does not come to its end by itself.",
+        closes_itself_when="it finishes",
+    ),
+    Kind(
         "provider_configuration",
         CaseSeverity.CRITICAL,
         "operations",

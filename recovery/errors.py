@@ -32,5 +32,9 @@ class CaseIsTaken(InvalidState):
     """A colleague claimed the case and their time is not over."""
 
 
+class WorkflowIsRunning(InvalidState):
+    """A run of this workflow for this subject is not finished yet."""
+
+
 class CaseHasChanged(Conflict):
     code, title = "version_conflict", "Somebody changed this case meanwhile"

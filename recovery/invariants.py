@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from django.db import connection
 
-from recovery.states import CASE_MOVES
+from recovery.states import CASE_MOVES, RUN_MOVES
 
 SHOWN_ROWS = 20
 
@@ -103,6 +103,11 @@ register(
         unbroken_history("recovery_case", "case", CASE_MOVES),
     ),
     Invariant(
+        "I6.workflow",
+        "The history of a workflow is an unbroken legal chain that ends in its state.",
+        unbroken_history("recovery_workflowrun", "workflowrun", RUN_MOVES),
+    ),
+    Invariant(
         "I3",
         "A webhook older than an hour is processed, ignored, or in a case.",
         # One that is in time between two attempts, as after a replay, is fine.
@@ -124,6 +129,9 @@ register(
         " < slotbase_now() - interval '5 minutes'"
         " UNION ALL SELECT 'recovery_inboxevent ' || id FROM recovery_inboxevent"
         " WHERE greatest(next_run_at, lease_until)"
+        " < slotbase_now() - interval '5 minutes'"
+        " UNION ALL SELECT 'recovery_workflowrun ' || id FROM recovery_workflowrun"
+        " WHERE greatest(next_run_at, lease_until)"
         " < slotbase_now() - interval '5 minutes'",
         is_safety=False,
     ),
@@ -134,8 +142,20 @@ register(
         " SELECT 'dead_letter:outbox:' || id AS fingerprint"
         " FROM recovery_eventdelivery WHERE status = 'DEAD'"
         " UNION ALL SELECT 'webhook_failure:' || id"
-        " FROM recovery_inboxevent WHERE status = 'DEAD') dead"
+        " FROM recovery_inboxevent WHERE status = 'DEAD'"
+        # Not finished and not due: it waits for a person.
+        " UNION ALL SELECT 'workflow:' || id FROM recovery_workflowrun"
+        " WHERE finished_at IS NULL AND next_run_at IS NULL) dead"
         " WHERE NOT EXISTS (SELECT FROM recovery_case c"
         " WHERE c.fingerprint = dead.fingerprint)",
+    ),
+    Invariant(
+        "I18.workflow",
+        "A workflow that is over its time limit has a case.",
+        "SELECT r.id FROM recovery_workflowrun r WHERE r.finished_at IS NULL"
+        " AND r.limit_at < slotbase_now() - interval '5 minutes'"
+        " AND NOT EXISTS (SELECT FROM recovery_case c"
+        "  WHERE c.fingerprint = 'workflow:' || r.id)",
+        is_safety=False,
     ),
 )

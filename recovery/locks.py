@@ -1,6 +1,8 @@
 """Every lock of this app, last in the lock order of the product (bookings/locks.py).
 
-Among themselves: Case, then the due row, which the engine writes last of all.
+Among themselves: WorkflowRun, Case, then any other due row. The engine writes a due row
+last of all; that of a workflow is locked before, since who opens or closes the case of
+a run must know whether it is finished.
 """
 
 from collections.abc import Mapping
@@ -9,7 +11,7 @@ from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
 from recovery.errors import CaseNotFound
-from recovery.models import Case, DueRow, InboxEvent
+from recovery.models import Case, DueRow, InboxEvent, WorkflowRun
 from recovery.states import CaseStatus
 from slotbase.lib.clock import Now
 from slotbase.lib.db import transaction_required
@@ -100,3 +102,25 @@ def lock_inbox_event(event_id: UUID) -> InboxEvent:
     if (event := events.first()) is None:
         raise NotFound
     return event
+
+
+@transaction_required
+def lock_run(run_id: UUID) -> WorkflowRun:
+    """A run of a workflow, locked.
+
+    Raises:
+        NotFound: there is none.
+    """
+    runs = WorkflowRun.objects.select_for_update(of=("self",)).filter(pk=run_id)
+    if (run := runs.first()) is None:
+        raise NotFound
+    return run
+
+
+@transaction_required
+def lock_late_runs(limit: int) -> list[WorkflowRun]:
+    """Runs that should be finished by now and of which nobody was told, locked."""
+    late = WorkflowRun.objects.filter(
+        finished_at__isnull=True, is_late=False, limit_at__lte=Now()
+    ).order_by("limit_at")
+    return list(late.select_for_update(skip_locked=True, of=("self",))[:limit])

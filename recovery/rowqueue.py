@@ -63,6 +63,7 @@ class RowQueue(Generic[Row]):
     only works in the database. `record(row, answer)` runs in the transaction that
     settles the row and returns the columns to write into it. `fail(row, failure,
     is_over)` returns them after a failed attempt; `is_over` says that it was the last.
+    What they return wins, such as `next_run_at` for a row that is not done with.
     """
 
     name: str
@@ -171,8 +172,8 @@ def _record(queue: RowQueue[Row], row: Row, answer: Any) -> None:
     give_back_lease(row, {"next_run_at": None, "last_error": "", **values})
     if row.last_error:
         cases.close_by_itself(_dead_letter_of(queue, row), "It succeeded.")
-    if queue.provider:
-        cases.close_by_itself(fingerprint_of(queue.provider), "It works again.")
+    if provider := queue.provider or _who_refused_us(row.last_error):
+        cases.close_by_itself(fingerprint_of(provider), "It works again.")
 
 
 @retry_on_conflict
@@ -181,15 +182,14 @@ def _record_failure(queue: RowQueue[Row], row: Row, failure: Failure) -> None:
     log.warning("attempt_failed", queue=queue.name, id=str(row.pk), why=failure.error)
     waits = queue.retry_seconds(row)
     is_over = failure.is_final or (failure.was_tried and row.attempts > len(waits))
-    values = {"last_error": failure.error, **queue.fail(row, failure, is_over)}
-    if is_over:
-        values["next_run_at"] = None
-    elif "next_run_at" not in values:
+    values: dict[str, Any] = {"last_error": failure.error, "next_run_at": None}
+    if not is_over:
         usual = waits[row.attempts - 1] if failure.was_tried else PAUSE_SECONDS
         seconds = min(failure.retry_after or usual, MAX_RETRY_AFTER_SECONDS)
         values["next_run_at"] = Now() + with_jitter(seconds)
     if not failure.was_tried:
         values["attempts"] = row.attempts - 1
+    values |= queue.fail(row, failure, is_over)
     failpoint(f"{queue.name}.failed")
     give_back_lease(row, values)
     if failure.misconfigured:
@@ -237,6 +237,12 @@ def describe(error: Exception) -> Failure:
     module = where.tb_frame.f_globals.get("__name__", "") if where else ""
     line = where.tb_lineno if where else 0
     return Failure(f"{type(error).__name__} in {module}, line {line}"[:200])
+
+
+def _who_refused_us(error: str) -> str:
+    """The provider, if it is of wrong credentials that `describe` spoke."""
+    provider, is_so, _ = error.partition(f": {Outcome.CONFIGURATION} (")
+    return provider if is_so else ""
 
 
 def with_jitter(seconds: int) -> timedelta:

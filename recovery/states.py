@@ -1,4 +1,4 @@
-"""The states of deliveries, webhooks and cases, and the only legal moves."""
+"""The states of deliveries, webhooks, workflows, cases, and the only legal moves."""
 
 from django.db.models import TextChoices
 
@@ -48,6 +48,42 @@ INBOX_MOVES: dict[str, frozenset[str]] = {
     InboxStatus.PROCESSED: frozenset({InboxStatus.RECEIVED}),
     InboxStatus.IGNORED: frozenset({InboxStatus.RECEIVED}),
     InboxStatus.DEAD: frozenset({InboxStatus.RECEIVED, InboxStatus.IGNORED}),
+}
+
+
+class RunStatus(TextChoices):
+    RUNNING = "RUNNING"
+    COMPENSATING = "COMPENSATING"
+    DONE = "DONE"
+    COMPENSATED = "COMPENSATED"
+    ABANDONED = "ABANDONED"
+
+
+# A run that waits for a person stays where it is: it has a case and is not due.
+RUN_MOVES: dict[str, frozenset[str]] = {
+    RunStatus.RUNNING: frozenset(
+        {RunStatus.DONE, RunStatus.COMPENSATING, RunStatus.ABANDONED}
+    ),
+    RunStatus.COMPENSATING: frozenset({RunStatus.COMPENSATED, RunStatus.ABANDONED}),
+    RunStatus.DONE: frozenset(),
+    RunStatus.COMPENSATED: frozenset(),
+    RunStatus.ABANDONED: frozenset(),
+}
+
+
+class StepStatus(TextChoices):
+    PENDING = "PENDING"
+    DONE = "DONE"
+    FAILED = "FAILED"
+    COMPENSATED = "COMPENSATED"
+
+
+STEP_MOVES: dict[str, frozenset[str]] = {
+    StepStatus.PENDING: frozenset({StepStatus.DONE, StepStatus.FAILED}),
+    StepStatus.DONE: frozenset({StepStatus.COMPENSATED}),
+    # It may have had its effect all the same.
+    StepStatus.FAILED: frozenset({StepStatus.COMPENSATED}),
+    StepStatus.COMPENSATED: frozenset(),
 }
 
 

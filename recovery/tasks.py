@@ -12,7 +12,9 @@ from recovery import (
     idempotency,
     inbox,
     invariants,
+    runs,
     violations,
+    workflows,
 )
 
 
@@ -26,6 +28,14 @@ def deliver_events(*, subscriber: str, **_: object) -> None:
 def process_inbox(*, id: str = "", **_: object) -> None:  # noqa: A002 - of the row
     """Process one webhook, or all that are due."""
     inbox.process_inbox(**({"id": id} if id else {}))
+
+
+@shared_task(name="recovery.advance_workflows")
+def advance_workflows(*, id: str = "", **_: object) -> None:  # noqa: A002 - of the row
+    """Advance one workflow, or all that are due, and report those that are late."""
+    workflows.advance(**({"id": id} if id else {}))
+    if not id:
+        _in_batches(runs.report_late_runs)
 
 
 @shared_task(name="recovery.give_back_stale_claims")
@@ -42,10 +52,11 @@ def record_heartbeat(*, queue: str, **_: object) -> None:
 
 @shared_task(name="recovery.purge_history")
 def purge_history(**_: object) -> None:
-    """Forget what was kept long enough: answers, events, payloads, heartbeats."""
+    """Forget what was kept long enough: answers, events, payloads, workflows."""
     _in_batches(idempotency.purge_old_records)
     _in_batches(deliveries.purge_delivered_events)
     _in_batches(inbox.empty_old_webhooks)
+    _in_batches(runs.purge_finished_runs)
     heartbeats.forget_old_heartbeats()
 
 

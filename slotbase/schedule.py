@@ -47,6 +47,9 @@ SCHEDULE = {
     "process webhooks": Entry(
         "recovery.process_inbox", "inbox", settings.SWEEP_INTERVAL_SECONDS
     ),
+    "advance workflows": Entry(
+        "recovery.advance_workflows", "default", settings.SWEEP_INTERVAL_SECONDS
+    ),
     "give back stale claims": Entry("recovery.give_back_stale_claims", "default", 60),
     "purge history": Entry("recovery.purge_history", "default", 300),
     "refresh signing keys": Entry(

@@ -61,6 +61,7 @@ SWEEP_BATCH_SIZE = env.int("SWEEP_BATCH_SIZE", default=1000)
 IDEMPOTENCY_RETENTION_HOURS = env.int("IDEMPOTENCY_RETENTION_HOURS", default=24)
 OUTBOX_RETENTION_DAYS = env.int("OUTBOX_RETENTION_DAYS", default=30)
 INBOX_RETENTION_DAYS = env.int("INBOX_RETENTION_DAYS", default=90)
+WORKFLOW_RETENTION_DAYS = env.int("WORKFLOW_RETENTION_DAYS", default=90)
 HOLD_RETENTION_DAYS = env.int("HOLD_RETENTION_DAYS", default=90)
 MAX_BODY_BYTES = env.int("MAX_BODY_BYTES", default=256 * 1024)
 
@@ -83,6 +84,10 @@ REFUND_RETRY_SECONDS = env.list(
     "REFUND_RETRY_SECONDS",
     cast=int,
     default=[0, 60, 300, 900, 3600, 14400, 43200],
+)
+# For each step; then it is undone, or a case is opened and it goes on once an hour.
+WORKFLOW_RETRY_SECONDS = env.list(
+    "WORKFLOW_RETRY_SECONDS", cast=int, default=[5, 15, 60, 180, 420, 720, 1200]
 )
 # Two days in all, then the event is dropped.
 ANALYTICS_RETRY_SECONDS = env.list(

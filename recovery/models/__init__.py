@@ -1,11 +1,14 @@
 """History, answers given, and what is still owed: due rows, events, webhooks, cases."""
 
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
+from recovery.models.due import DueRow as DueRow
+from recovery.models.workflows import WorkflowRun as WorkflowRun
+from recovery.models.workflows import WorkflowStep as WorkflowStep
 from recovery.states import CaseSeverity, CaseStatus, DeliveryStatus, InboxStatus
 from slotbase.lib.clock import DatabaseNow
 from slotbase.lib.ids import uuid7
@@ -70,49 +73,6 @@ class IdempotencyRecord(models.Model):
 
     def __str__(self) -> str:
         return f"{self.route} {self.key}"
-
-
-class DueRow(models.Model):
-    """An obligation: something to do at `next_run_at`; `recovery.rowqueue` does it.
-
-    The row is the queue. Whoever works on it has a lease with a token of their own; a
-    lease that ran out may be taken over, and `deaths` counts how often that happened.
-    """
-
-    next_run_at = models.DateTimeField(
-        null=True, blank=True, db_default=DatabaseNow(), help_text="Empty: done."
-    )
-    attempts = models.PositiveIntegerField(default=0, db_default=0)
-    deaths = models.PositiveSmallIntegerField(default=0, db_default=0)
-    lease_until = models.DateTimeField(null=True, blank=True, editable=False)
-    lease_token = models.UUIDField(null=True, blank=True, editable=False)
-    last_error = models.CharField(max_length=200, blank=True, db_default="")
-
-    class Meta:
-        abstract = True
-
-    @classmethod
-    def rows(cls) -> models.QuerySet[Self]:
-        """All rows of the table."""
-        return cls._default_manager.all()
-
-    @classmethod
-    def table(cls) -> str:
-        """The name of the table in SQL."""
-        return cls._meta.db_table
-
-    @classmethod
-    def subject(cls) -> str:
-        """What the audit and cases call such a row."""
-        return cls.__name__.lower()
-
-    @staticmethod
-    def due_constraints(name: str) -> tuple[models.CheckConstraint, ...]:
-        """For `constraints` of a due table: a lease has both of its halves."""
-        halves = Q(lease_until__isnull=True, lease_token__isnull=True) | Q(
-            lease_until__isnull=False, lease_token__isnull=False
-        )
-        return (models.CheckConstraint(condition=halves, name=f"{name}_lease"),)
 
 
 class OutboxEvent(models.Model):
