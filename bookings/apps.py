@@ -7,5 +7,5 @@ class BookingsConfig(AppConfig):
     name = "bookings"
 
     def ready(self) -> None:
-        """Tell `check_invariants` what must hold for bookings."""
-        from bookings import invariants  # noqa: F401, PLC0415 - importing registers
+        """Load what registers itself."""
+        from bookings import handlers, invariants, workflows  # noqa: F401, PLC0415

@@ -59,10 +59,8 @@ class PaymentRequired(DomainError):
     code, status, title = "payment_required", 402, "Pay for this booking first"
 
 
-class PaymentUndecided(DomainError):
+class PaymentUndecided(Exception):
     """Not refused: the answer is 202, and the booking comes when the money does."""
-
-    code, status, title = "payment_processing", 202, "The payment is being processed"
 
 
 class NothingToPay(InvalidState):

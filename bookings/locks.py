@@ -68,7 +68,7 @@ def lock_hold(hold_id: UUID, *, customer_id: UUID) -> BookingHold:
 def lock_booking_with_hold(
     booking_id: UUID, *, customer_id: UUID | None = None
 ) -> Booking:
-    """A booking (of this customer), locked after its hold, whose claims may change then.
+    """A booking (of this customer), locked after its hold with its claims.
 
     Raises:
         BookingNotFound: there is none, or it is somebody else's.
@@ -154,7 +154,7 @@ WITH claims AS (
 hold AS (
     INSERT INTO bookings_bookinghold (id, resource_id, customer_id, start_time,
         end_time, buffer_before_minutes, buffer_after_minutes, units, status, source,
-        price_minor, currency, expires_at)
+        price_minor, currency, payable_id, expires_at)
     SELECT %(id)s, %(resource_id)s, %(customer_id)s, %(start_time)s, %(end_time)s,
         %(buffer_before_minutes)s, %(buffer_after_minutes)s, %(units)s, 'ACTIVE',
         %(hold_source)s, %(price_minor)s, %(currency)s, %(payable_id)s,

@@ -11,8 +11,8 @@ from django.db.models import Count, Q, QuerySet
 
 from bookings.errors import BookingNotFound, HoldNotFound, ResourceNotFound
 from bookings.hours import DAY, Interval, open_until
-from bookings.models import Booking, BookingHold, Resource
 from bookings.locks import RUNNING
+from bookings.models import Booking, BookingHold, Resource
 from bookings.rules import Rules, get_rules
 from bookings.states import HoldStatus
 from payments.models import CardPayment, Refund
@@ -136,8 +136,10 @@ def get_hold(hold_id: UUID, *, customer_id: UUID) -> BookingHold:
 
 def list_bookings(customer_id: UUID) -> QuerySet[Booking]:
     """Bookings of this customer, newest first."""
-    return Booking.objects.select_related("resource__venue").filter(
-        customer=customer_id
+    return (
+        Booking.objects.select_related("resource__venue", "payable")
+        .prefetch_related("payable__refunds")
+        .filter(customer=customer_id)
     )
 
 

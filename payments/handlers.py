@@ -1,4 +1,4 @@
-"""What payments do with Stripe's webhooks: fetch the object as it is now, record that."""
+"""What payments do with Stripe's webhooks: fetch the object as it is, record that."""
 
 from typing import Any
 
@@ -77,7 +77,12 @@ HANDLERS = (
     Handler(
         "stripe",
         frozenset(
-            {"refund.created", "refund.updated", "refund.failed", "charge.refund.updated"}
+            {
+                "refund.created",
+                "refund.updated",
+                "refund.failed",
+                "charge.refund.updated",
+            }
         ),
         apply=_record_refunds,
         fetch=_fetch_refund,

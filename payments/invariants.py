@@ -88,7 +88,8 @@ register(
     *(
         Invariant(
             f"I6.{subject}",
-            f"The history of a {words} is an unbroken legal chain that ends in its state.",
+            f"The history of a {words} is an unbroken legal chain"
+            " that ends in its state.",
             unbroken_history(model._meta.db_table, subject, moves),  # noqa: SLF001
         )
         for subject, words, model, moves in (

@@ -292,7 +292,11 @@ class Refund(DueRow):
     currency = models.CharField(max_length=3)
     reason = models.CharField(max_length=10, choices=RefundReason)
     requested_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+"
+        settings.AUTH_USER_MODEL,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
     )
     # The first one of those that were made because the one before failed.
     origin = models.UUIDField(editable=False, db_index=True)

@@ -20,9 +20,12 @@ def get_latest_card_payment(payable_id: UUID | None) -> CardPayment | None:
     return undecided.first() or payments.first()
 
 
-def list_refunds(payable_id: UUID | None) -> list[Refund]:
-    """Refunds of a payable, the first one first; failed ones that were replaced left out."""
-    refunds = list(Refund.objects.filter(payable=payable_id).order_by("id"))
+def list_refunds(payable: Payable | None) -> list[Refund]:
+    """Refunds of a payable, the first one first, without those that were replaced."""
+    if payable is None:
+        return []
+    # No ORDER BY, so that what was fetched before is used.
+    refunds = sorted(payable.refunds.all(), key=lambda refund: refund.pk)
     latest = {refund.origin: refund.pk for refund in refunds}
     return [refund for refund in refunds if latest[refund.origin] == refund.pk]
 
@@ -36,14 +39,11 @@ def say_progress(refunds: Sequence[Refund]) -> RefundProgress:
         return RefundProgress.NEEDS_STAFF
     if states <= {*DONE_REFUNDS}:
         return RefundProgress.COMPLETE
-    return RefundProgress.PARTIAL if states & {*DONE_REFUNDS} else RefundProgress.PENDING
+    return (
+        RefundProgress.PARTIAL if states & {*DONE_REFUNDS} else RefundProgress.PENDING
+    )
 
 
 def _is_withdrawn(refund: Refund) -> bool:
     """Taken back by us before it was sent: the money went another way."""
     return refund.status == RefundStatus.CANCELED and refund.provider_id is None
-
-
-def get_payable(payable_id: UUID | None) -> Payable | None:
-    """A payable as it is now."""
-    return Payable.objects.filter(pk=payable_id).first()

@@ -88,7 +88,7 @@ def correct(once: Once | None, *, status: int, object_id: UUID) -> None:
 
 @transaction_required
 def withdraw(once: Once | None) -> None:
-    """Leave no answer after all: the transaction commits something, yet it is refused."""
+    """Leave no answer after all: the request is refused, though something commits."""
     if once is not None:
         IdempotencyRecord.objects.filter(
             principal=once.principal, key=once.key

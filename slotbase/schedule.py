@@ -40,6 +40,18 @@ SCHEDULE = {
         "bookings.expire_holds", "bookings", settings.SWEEP_INTERVAL_SECONDS
     ),
     "complete bookings": Entry("bookings.complete_bookings", "bookings", 60),
+    "attempt card payments": Entry(
+        "payments.attempt_card_payment", "money", settings.SWEEP_INTERVAL_SECONDS
+    ),
+    "attempt refunds": Entry(
+        "payments.attempt_refund", "money", settings.SWEEP_INTERVAL_SECONDS
+    ),
+    "settle payments": Entry(
+        "recovery.deliver_events",
+        "money",
+        settings.SWEEP_INTERVAL_SECONDS,
+        {"subscriber": "bookings.settling"},
+    ),
     "purge old holds": Entry("bookings.purge_holds", "bookings", 300),
     "deliver events to analytics": Entry(
         "recovery.deliver_events", "default", 2, {"subscriber": "analytics"}

@@ -367,8 +367,15 @@ SPECTACULAR_SETTINGS = {
     ],
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
     "ENUM_NAME_OVERRIDES": {
-        name: f"bookings.states.{name}.choices"
-        for name in ("HoldStatus", "BookingStatus", "PaymentMode", "ResourceKind")
+        name: f"{app}.states.{name}.choices"
+        for app, names in {
+            "bookings": ("HoldStatus", "BookingStatus", "PaymentMode", "ResourceKind"),
+            "payments": (
+                *("CardPaymentStatus", "PaymentStatus"),
+                *("RefundProgress", "RefundStatus"),
+            ),
+        }.items()
+        for name in names
     },
 }
 

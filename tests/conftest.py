@@ -60,6 +60,10 @@ class Sandbox:
         assert answer.ok, answer.text
         return answer.json() if answer.content else None
 
+    def get(self, path: str, **query: str) -> Any:
+        """What the control API answers."""
+        return requests.get(f"{self.url}{path}", params=query, timeout=5).json()
+
     def token(self, sub: str, ttl: int = 60, **overrides: Any) -> str:
         """A customer's session token, as Clerk would give it to an app."""
         body = {"sub": sub, "ttl": ttl, "overrides": overrides}

@@ -8,9 +8,16 @@ from typing import Any
 from rest_framework import serializers
 
 from bookings.states import BookingStatus, HoldStatus, PaymentMode, ResourceKind
+from payments.states import (
+    CardPaymentStatus,
+    PaymentStatus,
+    RefundProgress,
+    RefundStatus,
+)
 from slotbase.lib.api.openapi import Problem
 
 PRICE = "In minor units of the currency, such as cents."
+CLIENT_KEY = "For Stripe's Payment Element; null until Stripe has given it."
 LOCAL = "IANA name; times are in UTC, show them in this zone."
 
 
@@ -66,6 +73,14 @@ class Availability(serializers.Serializer[Any]):
     slots = Slot(many=True)
 
 
+class OpenPayment(serializers.Serializer[Any]):
+    """A card payment that is not decided."""
+
+    id = serializers.UUIDField()
+    status = serializers.ChoiceField(CardPaymentStatus.choices)
+    client_secret = serializers.CharField(allow_null=True, help_text=CLIENT_KEY)
+
+
 class Hold(serializers.Serializer[Any]):
     """A slot kept for the customer."""
 
@@ -79,7 +94,25 @@ class Hold(serializers.Serializer[Any]):
     expires_at = serializers.DateTimeField()
     price_minor = serializers.IntegerField(help_text=PRICE)
     currency = serializers.CharField(help_text="ISO 4217.")
+    payment = OpenPayment(allow_null=True, help_text="While it can be paid by card.")
     booking = serializers.UUIDField(allow_null=True, help_text="Once it is confirmed.")
+
+
+class Payment(serializers.Serializer[Any]):
+    """A card payment of a hold."""
+
+    payment = serializers.UUIDField(allow_null=True)
+    status = serializers.ChoiceField(CardPaymentStatus.choices, allow_null=True)
+    client_secret = serializers.CharField(allow_null=True, help_text=CLIENT_KEY)
+    status_url = serializers.CharField(help_text="Where to look again.")
+
+
+class Processing(serializers.Serializer[Any]):
+    """The booking comes once its payment is decided."""
+
+    status = serializers.ChoiceField(["payment_processing"])
+    hold = serializers.UUIDField()
+    status_url = serializers.CharField(help_text="Where to look again.")
 
 
 class Booking(serializers.Serializer[Any]):
@@ -97,7 +130,10 @@ class Booking(serializers.Serializer[Any]):
     time_zone = serializers.CharField(help_text=LOCAL)
     units = serializers.ListField(child=serializers.IntegerField())
     status = serializers.ChoiceField(BookingStatus.choices)
-    refund_status = serializers.ChoiceField(["NONE"])
+    payment_status = serializers.ChoiceField(
+        PaymentStatus.choices, allow_null=True, help_text="Null: it costs nothing."
+    )
+    refund_status = serializers.ChoiceField(RefundProgress.choices)
     price_minor = serializers.IntegerField(help_text=PRICE)
     currency = serializers.CharField(help_text="ISO 4217.")
     created_at = serializers.DateTimeField()
@@ -105,10 +141,19 @@ class Booking(serializers.Serializer[Any]):
     version = serializers.IntegerField(help_text="Grows with each change.")
 
 
-class Cancellation(Booking):
-    """A cancelled booking."""
+class Refund(serializers.Serializer[Any]):
+    """Money that goes back."""
 
-    refunds = serializers.ListField(child=serializers.DictField())
+    id = serializers.UUIDField()
+    status = serializers.ChoiceField(RefundStatus.choices)
+    amount_minor = serializers.IntegerField(help_text=PRICE)
+    currency = serializers.CharField(help_text="ISO 4217.")
+
+
+class Cancellation(Booking):
+    """A booking that is cancelled, or about to be."""
+
+    refunds = Refund(many=True)
     status_url = serializers.CharField(help_text="Where to look again.")
 
 

@@ -7,11 +7,17 @@ from drf_spectacular.extensions import (
     OpenApiSerializerExtension,
     OpenApiSerializerFieldExtension,
 )
-from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_view
+from drf_spectacular.utils import (
+    OpenApiParameter,
+    OpenApiResponse,
+    extend_schema,
+    extend_schema_view,
+)
 from rest_framework.exceptions import NotAuthenticated
 
 from bookings import errors
 from bookings.api import answers, serializers
+from payments.errors import CardDeclined
 from recovery.api.schema import KEY_PROBLEMS, REQUIRED_KEY_PROBLEMS, idempotency
 from slotbase.accounts.errors import (
     AccountDisabled,
@@ -32,6 +38,13 @@ PUBLIC = (
 PRIVATE = (*PUBLIC, NotAuthenticated)
 COMMAND = (*PRIVATE, *openapi.WITH_A_BODY)
 LOCAL_TIME = (errors.NonexistentTime, errors.AmbiguousTime)
+LOCATION = OpenApiParameter(
+    "Location",
+    str,
+    OpenApiParameter.HEADER,
+    response=[202],
+    description="Where to look again: the same as `status_url`.",
+)
 SLOT_SHAPES: dict[int, openapi.Shape] = {
     409: answers.SlotProblem,
     422: answers.LocalTimeProblem,
@@ -183,19 +196,38 @@ hold = extend_schema_view(
         },
     ),
 )
+start_payment = extend_schema_view(
+    post=operation(
+        "startPayment",
+        "Pay for a hold by card",
+        "Gives the secret for Stripe's Payment Element. Confirm the hold when the "
+        "customer has paid; a webhook of Stripe does it, too.",
+        parameters=[*idempotency(required=True), LOCATION],
+        request=serializers.NothingInput,
+        responses={
+            201: answer(answers.Payment, "The customer can pay."),
+            202: answer(answers.Payment, "Soon: look at the hold again."),
+            **problems(
+                *(*COMMAND, *REQUIRED_KEY_PROBLEMS, errors.HoldNotFound),
+                *(errors.HoldHasExpired, errors.HoldIsReleased, errors.NothingToPay),
+            ),
+        },
+    )
+)
 confirm_hold = extend_schema_view(
     post=operation(
         "confirmHold",
         "Turn a hold into a booking",
         "`pay` says how it will be paid where there is a choice.",
-        parameters=idempotency(required=False),
+        parameters=[*idempotency(required=False), LOCATION],
         request=serializers.ConfirmInput,
         responses={
             201: answer(answers.Booking, "A new booking."),
             200: answer(answers.Booking, "The booking that there is."),
+            202: answer(answers.Processing, "It comes once the payment is decided."),
             **problems(
                 *(*COMMAND, *KEY_PROBLEMS, errors.HoldNotFound, errors.HoldHasExpired),
-                *(errors.HoldIsReleased, errors.PaymentRequired),
+                *(errors.HoldIsReleased, errors.PaymentRequired, CardDeclined),
             ),
         },
     )
@@ -239,10 +271,11 @@ cancel_booking = extend_schema_view(
         "cancelBooking",
         "Cancel a booking",
         "As a whole, until it begins.",
-        parameters=idempotency(required=False),
+        parameters=[*idempotency(required=False), LOCATION],
         request=serializers.CancelInput,
         responses={
             200: answer(answers.Cancellation, "It is cancelled, also if it was."),
+            202: answer(answers.Cancellation, "Money goes back; look at it again."),
             **problems(
                 *(*COMMAND, *KEY_PROBLEMS, errors.BookingNotFound),
                 *(errors.NotCancellable, errors.CancellationClosed),

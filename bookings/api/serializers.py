@@ -3,6 +3,7 @@
 import re
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 from rest_framework import serializers
 
@@ -10,6 +11,9 @@ from bookings.models import Booking, BookingHold, Resource
 from bookings.queries import FreeSlot
 from bookings.rules import Rules
 from bookings.states import HoldStatus
+from payments.models import CardPayment, Refund
+from payments.queries import get_latest_card_payment, list_refunds, say_progress
+from payments.states import UNDECIDED_PAYMENTS
 from recovery.models import AuditEntry
 from slotbase.accounts.models import Venue
 
@@ -99,6 +103,10 @@ class HoldInput(StrictSerializer):
     units = NumberField(min_value=1, max_value=1000, default=1)
 
 
+class NothingInput(StrictSerializer):
+    """Nothing more is to be said: the price is that of the hold."""
+
+
 class ConfirmInput(StrictSerializer):
     """How it will be paid, where there is a choice."""
 
@@ -148,7 +156,39 @@ def show_hold(hold: BookingHold, time_zone: str) -> dict[str, Any]:
         "expires_at": in_utc(hold.expires_at),
         "price_minor": hold.price_minor,
         "currency": hold.currency,
+        "payment": _show_open_payment(hold),
         "booking": booking_id,
+    }
+
+
+def _show_open_payment(hold: BookingHold) -> dict[str, Any] | None:
+    """While it is open, so that an app that lost it can go on paying."""
+    payment = get_latest_card_payment(hold.payable_id) if hold.payable_id else None
+    if payment is None or payment.status not in UNDECIDED_PAYMENTS:
+        return None
+    return {
+        "id": str(payment.pk),
+        "status": payment.status,
+        "client_secret": payment.client_secret or None,
+    }
+
+
+def show_payment(payment: CardPayment | None, hold_id: UUID) -> dict[str, Any]:
+    """A card payment as Stripe's Payment Element needs it."""
+    return {
+        "payment": str(payment.pk) if payment else None,
+        "status": payment.status if payment else None,
+        "client_secret": (payment.client_secret if payment else "") or None,
+        "status_url": f"/api/v1/holds/{hold_id}/",
+    }
+
+
+def show_processing(hold_id: UUID) -> dict[str, Any]:
+    """A booking that comes once its payment is decided."""
+    return {
+        "status": "payment_processing",
+        "hold": str(hold_id),
+        "status_url": f"/api/v1/holds/{hold_id}/",
     }
 
 
@@ -168,7 +208,8 @@ def show_booking(booking: Booking) -> dict[str, Any]:
         "time_zone": resource.venue.time_zone,
         "units": booking.units,
         "status": booking.status,
-        "refund_status": "NONE",
+        "payment_status": booking.payable and booking.payable.status,
+        "refund_status": say_progress(list_refunds(booking.payable)),
         "price_minor": booking.price_minor,
         "currency": booking.currency,
         "created_at": in_utc(booking.created_at),
@@ -181,8 +222,17 @@ def show_cancellation(booking: Booking) -> dict[str, Any]:
     """What became of a wish to cancel."""
     return {
         **show_booking(booking),
-        "refunds": [],
+        "refunds": [_show_refund(each) for each in list_refunds(booking.payable)],
         "status_url": f"/api/v1/bookings/{booking.pk}/",
+    }
+
+
+def _show_refund(refund: Refund) -> dict[str, Any]:
+    return {
+        "id": str(refund.pk),
+        "status": refund.status,
+        "amount_minor": refund.amount_minor,
+        "currency": refund.currency,
     }
 
 

@@ -17,6 +17,7 @@ urlpatterns = [
     path("resources/<int:resource_id>/availability/", views.AvailabilityView.as_view()),
     path("holds/", views.HoldListView.as_view()),
     path("holds/<uuid:hold_id>/", views.HoldView.as_view()),
+    path("holds/<uuid:hold_id>/payment/", views.HoldPaymentView.as_view()),
     path("holds/<uuid:hold_id>/confirm/", views.HoldConfirmView.as_view()),
     path("bookings/", views.BookingListView.as_view()),
     path("bookings/<uuid:booking_id>/", views.BookingView.as_view()),

@@ -15,10 +15,12 @@ from rest_framework.views import APIView
 from bookings import queries
 from bookings.api import schema
 from bookings.api import serializers as shapes
-from bookings.errors import SlotUnavailable
+from bookings.errors import PaymentUndecided, SlotUnavailable
 from bookings.hours import Interval, to_instant
 from bookings.rules import MINUTE, Rules, get_rules
-from bookings.services import bookings, holds
+from bookings.services import cancelling, holds, paying
+from bookings.states import BookingStatus
+from payments.queries import get_latest_card_payment
 from recovery.api.idempotent import answer_once, read_key
 from slotbase.accounts.models import User
 from slotbase.lib.api.pagination import NewestFirst
@@ -203,20 +205,50 @@ class HoldView(APIView):
         return Response(status=204)
 
 
+@schema.start_payment
+class HoldPaymentView(APIView):
+    """Pay for a hold by card."""
+
+    def post(self, request: Request, hold_id: UUID) -> Response:
+        """201 the customer can pay, 202 soon."""
+        once = read_key(request, required=True)
+        read(shapes.NothingInput, request.data)
+        customer_id = customer_of(request)
+
+        def show(hold_id: UUID) -> dict[str, Any]:
+            hold = queries.get_hold(hold_id, customer_id=customer_id)
+            return shapes.show_payment(
+                get_latest_card_payment(hold.payable_id), hold_id
+            )
+
+        def do() -> tuple[int, Any]:
+            started = paying.start_payment(
+                hold_id=hold_id, customer_id=customer_id, once=once
+            )
+            body = shapes.show_payment(started.payment, hold_id)
+            return 201 if started.is_ready else 202, body
+
+        return answer_once(do, show)
+
+
 @schema.confirm_hold
 class HoldConfirmView(APIView):
     """Turn a hold into a booking."""
 
     def post(self, request: Request, hold_id: UUID) -> Response:
-        """201 a new booking, 200 the one there is."""
+        """201 a new booking, 200 the one there is, 202 it comes with the payment."""
         once = read_key(request)
         values = read(shapes.ConfirmInput, request.data)
         customer_id = customer_of(request)
 
         def do() -> tuple[int, Any]:
-            booking, is_new = bookings.confirm_hold(
-                hold_id=hold_id, customer_id=customer_id, once=once, **values
-            )
+            try:
+                booking, is_new = paying.confirm_paid_hold(
+                    hold_id=hold_id, customer_id=customer_id, once=once, **values
+                )
+            except PaymentUndecided:
+                return 202, shapes.show_processing(hold_id)
+            booking = queries.get_booking(booking.pk, customer_id=customer_id)
             return 201 if is_new else 200, shapes.show_booking(booking)
 
         return answer_once(do, lambda id_: _booking_body(id_, customer_id))
@@ -265,7 +297,7 @@ class BookingCancelView(APIView):
     """Cancel a booking."""
 
     def post(self, request: Request, booking_id: UUID) -> Response:
-        """200 when it is cancelled and nothing is owed."""
+        """200 when it is cancelled, 202 when money goes back first."""
         once = read_key(request)
         values = read(shapes.CancelInput, request.data)
         customer_id = customer_of(request)
@@ -275,9 +307,10 @@ class BookingCancelView(APIView):
             return shapes.show_cancellation(booking)
 
         def do() -> tuple[int, Any]:
-            booking = bookings.cancel_booking(
+            booking = cancelling.cancel_booking(
                 booking_id=booking_id, customer_id=customer_id, once=once, **values
             )
-            return 200, shapes.show_cancellation(booking)
+            is_over = booking.status == BookingStatus.CANCELLED
+            return 200 if is_over else 202, show(booking_id)
 
         return answer_once(do, show)

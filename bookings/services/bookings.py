@@ -36,6 +36,7 @@ from slotbase.providers.stripe.client import Intent
 # Crockford's base 32 without U: nothing that people mistake for something else.
 _REFERENCE_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 PAY_ONLINE, PAY_AT_VENUE = "online", "at_venue"
+Refusal = DomainError | PaymentUndecided
 
 
 @dataclass(frozen=True)
@@ -73,13 +74,13 @@ def confirm_hold(
     """
     wish = Confirmation(hold_id, customer_id, pay, once, intent, actor)
     result = _confirm(wish)
-    if isinstance(result, DomainError):
+    if isinstance(result, Exception):
         raise result
     return result
 
 
 @retry_on_conflict
-def _confirm(wish: Confirmation) -> tuple[Booking, bool] | DomainError:
+def _confirm(wish: Confirmation) -> tuple[Booking, bool] | Refusal:
     """The booking, or why there is none: a refusal, too, commits what Stripe said."""
     booking_id = uuid7()
     idempotency.begin(wish.once, status=201, object_id=booking_id)
@@ -106,7 +107,7 @@ def _confirm(wish: Confirmation) -> tuple[Booking, bool] | DomainError:
 
 
 @transaction_required
-def _why_not(hold: BookingHold, pay: str, now: datetime) -> DomainError | None:
+def _why_not(hold: BookingHold, pay: str, now: datetime) -> Refusal | None:
     if hold.status == HoldStatus.RELEASED:
         return HoldIsReleased()
     if hold.status == HoldStatus.EXPIRED or hold.expires_at <= now:
@@ -131,9 +132,9 @@ def _may_pay_at_venue(mode: str, pay: str) -> bool:
     return mode == PaymentMode.AT_VENUE and pay != PAY_ONLINE
 
 
-def _why_not_paid(payment: CardPayment | None) -> DomainError:
+def _why_not_paid(payment: CardPayment | None) -> Refusal:
     if payment is not None and _is_undecided(payment):
-        return PaymentUndecided("Your booking comes as soon as the payment is decided.")
+        return PaymentUndecided()
     if payment is not None and payment.decline_code:
         return CardDeclined()
     return PaymentRequired("This booking must be paid online before it is confirmed.")

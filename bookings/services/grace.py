@@ -10,7 +10,7 @@ from bookings.locks import lock_hold
 from bookings.models import BookingHold
 from bookings.states import HoldStatus
 from payments.locks import lock_payable, lock_payables
-from payments.models import CardPayment
+from payments.models import CardPayment, Payable
 from payments.services.payables import end_payables
 from payments.states import UNDECIDED_PAYMENTS
 from recovery import audit
@@ -44,26 +44,31 @@ def _grace() -> timedelta:
 
 
 @transaction_required
-def settle_expiring_payables(
-    hold_ids: list[UUID], *, actor: audit.Actor
-) -> list[UUID]:
+def settle_expiring_payables(hold_ids: list[UUID], *, actor: audit.Actor) -> list[UUID]:
     """What becomes of the money meant for locked holds that have run out.
 
     Where it came in time, the hold gets its grace: those are returned. For the others
     nothing is owed any more.
     """
     holds = list(BookingHold.objects.filter(pk__in=hold_ids, payable__isnull=False))
-    payables = {p.pk: p for p in lock_payables(h.payable_id for h in holds if h.payable_id)}
-    paid = []
-    for hold in holds:
-        payable = payables[hold.payable_id]
-        came_in_time = payable.paid_at is not None and payable.paid_at <= hold.expires_at
-        if payable.is_covered and came_in_time and hold.grace_given_at is None:
+    holds_by_payable = {hold.payable_id: hold for hold in holds}
+    paid, ended = [], []
+    for payable in lock_payables(each for each in holds_by_payable if each):
+        hold = holds_by_payable[payable.pk]
+        if _was_paid_in_time(hold, payable):
             paid.append(hold)
-            del payables[hold.payable_id]
+        else:
+            ended.append(payable.pk)
     _extend(paid, actor=actor)
-    end_payables(payables, actor=actor)
+    end_payables(ended, actor=actor)
     return [hold.pk for hold in paid]
+
+
+def _was_paid_in_time(hold: BookingHold, payable: Payable) -> bool:
+    """And has not had its grace yet."""
+    if payable.paid_at is None or hold.grace_given_at is not None:
+        return False
+    return payable.is_covered and payable.paid_at <= hold.expires_at
 
 
 @transaction_required

@@ -140,7 +140,7 @@ def _ask_stripe(hold_id: UUID, customer_id: UUID) -> Intent | None:
             )
         except ProviderError:
             card_payments.look_soon(payment.pk)
-            raise PaymentUndecided("Your payment is being looked at.") from None
+            raise PaymentUndecided from None
 
 
 def _settle_late(

@@ -11,7 +11,7 @@ from slotbase.lib.ids import uuid7
 
 @transaction_required
 def ensure_payable(hold: BookingHold, *, actor: audit.Actor) -> Payable:
-    """The payable of a locked hold, locked; a hold without one gets it, with its price."""
+    """The payable of a locked hold, locked; one without gets it, with its price."""
     if hold.payable_id is not None:
         return lock_payable(hold.payable_id)
     payable = Payable(

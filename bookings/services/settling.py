@@ -91,9 +91,10 @@ def _settle_late(payable_id: UUID) -> None:
         try:
             with transaction.atomic():  # several units: some may have been claimed
                 _buy_anew(hold, payable_id)
-            return
         except SlotUnavailable:
             cause = "The slot was taken meanwhile."
+        else:
+            return
     payable = lock_payable(payable_id)
     if _give_back(payable, cause=cause):
         messages.tell_late_refund(hold, payable)

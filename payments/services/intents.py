@@ -36,7 +36,7 @@ def metadata_of(payment: CardPayment) -> dict[str, str]:
 
 def is_ours(metadata: dict[str, str]) -> bool:
     """Whether an object at Stripe says that this installation made it."""
-    return metadata.get("slotbase_env") == settings.SLOTBASE_ENV
+    return bool(metadata.get("slotbase_env") == settings.SLOTBASE_ENV)
 
 
 def find_card_payment(intent: Intent) -> CardPayment | None:
@@ -73,7 +73,7 @@ def record_intent(intent: Intent, *, actor: audit.Actor = STRIPE) -> Payable | N
 def apply_intent(
     payable: Payable, payment: CardPayment, intent: Intent, *, actor: audit.Actor
 ) -> None:
-    """Move a payment of a locked payable to where Stripe says it is, if it may go there.
+    """Move a payment of a locked payable to where Stripe says it is, if it may.
 
     Answers overtake each other: what is final stays, whatever an older answer says.
     """
@@ -134,7 +134,12 @@ def _tell_decline(payment: CardPayment, intent: Intent, actor: audit.Actor) -> N
 
 @transaction_required
 def move_card_payment(
-    payment: CardPayment, to: str, *, actor: audit.Actor, reason: str = "", **values: Any
+    payment: CardPayment,
+    to: str,
+    *,
+    actor: audit.Actor,
+    reason: str = "",
+    **values: Any,
 ) -> None:
     """Write a payment of a locked payable, and its history if its state changes."""
     CardPayment.objects.filter(pk=payment.pk).update(status=to, **values)

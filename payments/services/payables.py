@@ -94,7 +94,8 @@ UPDATE payments_payable p SET
           AND d.status <> '{DisputeStatus.WON}'),
     version = p.version + 1
 FROM (SELECT
-        coalesce(sum(r.amount_minor) FILTER (WHERE r.status = ANY(%(done)s)), 0) AS done,
+        coalesce(sum(r.amount_minor) FILTER (WHERE r.status = ANY(%(done)s)), 0)
+            AS done,
         coalesce(sum(r.amount_minor) FILTER (WHERE r.status = ANY(%(reserved)s)), 0)
             AS reserved
     FROM payments_refund r

@@ -72,6 +72,7 @@ def _call(refund: Refund) -> RefundFact | None:
         return client.create_refund(
             payment_intent_id=_intent_of(refund),
             amount_minor=refund.amount_minor,
+            currency=refund.currency,
             metadata=metadata_of(refund),
             idempotency_key=_key(refund),
         )
@@ -272,18 +273,22 @@ def _fail(
         if current.status == RefundStatus.SENDING:
             move_refund(current, RefundStatus.UNKNOWN, actor=SYSTEM)
     elif current.status == RefundStatus.SENDING and _never_in_doubt(refund):
-        unsent = {"first_sent_at": refund.first_sent_at}
-        move_refund(current, RefundStatus.REQUESTED, actor=SYSTEM, **unsent)
+        move_refund(
+            current,
+            RefundStatus.REQUESTED,
+            actor=SYSTEM,
+            first_sent_at=refund.first_sent_at,
+        )
     return {"is_key_spent": current.is_key_spent or failure.is_stored}
 
 
 def _never_in_doubt(refund: Refund) -> bool:
-    """Whether no earlier attempt may have succeeded: as it was claimed, it was fresh."""
+    """Whether no earlier attempt may have succeeded: it was fresh when claimed."""
     return refund.status == RefundStatus.REQUESTED
 
 
 def _waits(_: Refund) -> list[int]:
-    """From the moments of attempts, counted from the first one, to the waits between."""
+    """The waits between attempts, whose moments count from the first one."""
     moments = settings.REFUND_RETRY_SECONDS
     return [later - earlier for earlier, later in pairwise(moments)]
 

@@ -81,8 +81,8 @@ def _insert(
     refund = Refund.objects.create(
         id=id_,
         payable=payable,
-        card_payment=payment if is_card else None,
-        offline_payment=None if is_card else payment,
+        card_payment=payment if isinstance(payment, CardPayment) else None,
+        offline_payment=payment if isinstance(payment, OfflinePayment) else None,
         status=RefundStatus.REQUESTED if is_card else RefundStatus.NEEDS_STAFF,
         amount_minor=amount_minor,
         currency=currency_of(payment),

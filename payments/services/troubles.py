@@ -61,7 +61,7 @@ def unmatched_of(provider_id: str) -> str:
 
 def is_large(refund: Refund) -> bool:
     """Whether somebody must hear at once that it failed."""
-    limit = settings.REFUND_ALERT_MAJOR * 10 ** exponent(refund.currency)
+    limit: int = settings.REFUND_ALERT_MAJOR * 10 ** exponent(refund.currency)
     return refund.amount_minor > limit
 
 

@@ -1,4 +1,4 @@
-"""Money at Stripe that belongs to no sale we know: staff say whose it is, or send it back."""
+"""Money at Stripe that belongs to no sale we know: staff link it or give it back."""
 
 from uuid import UUID
 
@@ -27,7 +27,7 @@ def link_payment(*, intent_id: str, reference: str, staff_id: UUID) -> None:
     Raises:
         ValidationFailed: without a reference.
         PayableNotFound: no booking with it owes anything.
-        PaymentNotFound, InvalidState: Stripe has no such payment, or it is ours already.
+        PaymentNotFound, InvalidState: Stripe has none, or it is ours already.
     """
     if not reference.strip():
         raise ValidationFailed(reason="Give the reference of the booking.")
@@ -39,7 +39,7 @@ def refund_unmatched(*, intent_id: str, staff_id: UUID) -> None:
     """Give a payment that belongs to nothing back to whoever made it.
 
     Raises:
-        PaymentNotFound, InvalidState: Stripe has no such payment, or it is ours already.
+        PaymentNotFound, InvalidState: Stripe has none, or it is ours already.
     """
     _refund(_ask(intent_id), audit.Actor.staff(staff_id))
 

@@ -51,6 +51,13 @@ def answer_once(
     try:
         status, body = do()
     except AlreadyAnswered as again:
-        headers = {"Idempotent-Replayed": "true"}
-        return Response(show(again.object_id), status=again.status, headers=headers)
-    return Response(body, status=status)
+        response = _response(again.status, show(again.object_id))
+        response["Idempotent-Replayed"] = "true"
+        return response
+    return _response(status, body)
+
+
+def _response(status: int, body: Any) -> Response:
+    """202 says where to look again."""
+    headers = {"Location": body["status_url"]} if status == 202 else {}
+    return Response(body, status=status, headers=headers)

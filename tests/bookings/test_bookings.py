@@ -14,7 +14,7 @@ from bookings.errors import (
     PaymentRequired,
 )
 from bookings.models import Booking, BookingHold, SlotClaim
-from bookings.services import bookings, endings, holds
+from bookings.services import bookings, cancelling, endings, holds
 from recovery.models import AuditEntry
 from slotbase.lib.clock import read_clock
 from tests.factories import (
@@ -113,7 +113,7 @@ def test_cancelling_makes_both_moves_and_frees_the_slot_at_once() -> None:
     resource = make_resource()
     booking = make_booking(resource=resource)
 
-    cancelled = bookings.cancel_booking(
+    cancelled = cancelling.cancel_booking(
         booking_id=booking.pk, customer_id=booking.customer_id, reason="I am ill."
     )
 
@@ -132,7 +132,7 @@ def test_cancelling_makes_both_moves_and_frees_the_slot_at_once() -> None:
 def test_what_a_customer_types_never_reaches_the_history() -> None:
     booking = make_booking()
 
-    bookings.cancel_booking(
+    cancelling.cancel_booking(
         booking_id=booking.pk, customer_id=booking.customer_id, reason="private matter"
     )
 
@@ -143,10 +143,10 @@ def test_what_a_customer_types_never_reaches_the_history() -> None:
 def test_cancelling_again_changes_nothing() -> None:
     booking = make_booking()
     cancel = {"booking_id": booking.pk, "customer_id": booking.customer_id}
-    bookings.cancel_booking(**cancel)
+    cancelling.cancel_booking(**cancel)
     before = AuditEntry.objects.count()
 
-    assert bookings.cancel_booking(**cancel).status == "CANCELLED"
+    assert cancelling.cancel_booking(**cancel).status == "CANCELLED"
     assert AuditEntry.objects.count() == before
 
 
@@ -154,7 +154,7 @@ def test_nobody_cancels_the_booking_of_another() -> None:
     booking, charlie = make_booking(), make_customer("Charlie Cole")
 
     with pytest.raises(BookingNotFound):
-        bookings.cancel_booking(booking_id=booking.pk, customer_id=charlie.pk)
+        cancelling.cancel_booking(booking_id=booking.pk, customer_id=charlie.pk)
 
 
 def move(booking: Booking, *, start: timedelta, end: timedelta) -> None:
@@ -172,7 +172,9 @@ def test_a_booking_that_has_begun_cannot_be_cancelled() -> None:
     move(booking, start=timedelta(0), end=timedelta(hours=1))
 
     with pytest.raises(CancellationClosed):
-        bookings.cancel_booking(booking_id=booking.pk, customer_id=booking.customer_id)
+        cancelling.cancel_booking(
+            booking_id=booking.pk, customer_id=booking.customer_id
+        )
 
 
 def test_a_booking_that_is_over_cannot_be_cancelled() -> None:
@@ -181,7 +183,9 @@ def test_a_booking_that_is_over_cannot_be_cancelled() -> None:
     endings.complete_ended_bookings(limit=10)
 
     with pytest.raises(NotCancellable):
-        bookings.cancel_booking(booking_id=booking.pk, customer_id=booking.customer_id)
+        cancelling.cancel_booking(
+            booking_id=booking.pk, customer_id=booking.customer_id
+        )
 
 
 def test_references_can_be_said_on_the_phone() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from bookings.errors import HoldHasExpired, SlotUnavailable
 from bookings.models import Booking, BookingHold, SlotClaim
-from bookings.services import bookings, holds
+from bookings.services import bookings, cancelling, holds
 from bookings.states import HoldStatus
 from slotbase.lib.clock import read_clock
 from tests.concurrency.race import at_once, errors_in
@@ -66,7 +66,7 @@ def test_confirm_and_expiry_in_the_same_millisecond_have_one_outcome() -> None:
             confirmed += 1
             assert isinstance(newcomer, SlotUnavailable)
             assert SlotClaim.objects.filter(hold=hold).count() == 1
-            bookings.cancel_booking(booking_id=outcome[0].pk, customer_id=alice.pk)
+            cancelling.cancel_booking(booking_id=outcome[0].pk, customer_id=alice.pk)
         for left in BookingHold.objects.filter(status=HoldStatus.ACTIVE):
             expire(left)
         holds.expire_due_holds(limit=10)
