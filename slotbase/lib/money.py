@@ -81,8 +81,8 @@ def check_chargeable(amount_minor: int, currency: str) -> None:
     The least amount differs by country and bank; only the provider knows it.
 
     Raises:
-        NotChargeable: not in this currency, or the amount is not positive, too large, or
-            finer than cards can carry.
+        NotChargeable: not in this currency, or not positive, too large, or finer than
+            cards can carry.
     """
     step = _CHARGE_STEPS.get(currency)
     if step is None:
