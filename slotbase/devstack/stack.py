@@ -80,10 +80,16 @@ class ProductStack:
         folder = self._state.root / "sandbox"
         where = ["--port", str(self._sandbox_port), "--state-dir", str(folder)]
         health = f"{self._addresses['SANDBOX_URL']}/_sandbox/health"
+        command = ["-m", "slotbase.sandbox", *where, "--webhook", self._stripe_hook()]
         return replace(
-            self._python("sandbox", "-m", "slotbase.sandbox", *where),
+            self._python("sandbox", *command),
             is_ready=lambda _: answers(health),
         )
+
+    def _stripe_hook(self) -> str:
+        """Where the sandbox sends Stripe's webhooks, and how it signs them."""
+        secret = self._settings["STRIPE_WEBHOOK_SECRETS"].split(",")[0].strip()
+        return f"stripe={self._addresses['SLOTBASE_URL']}/webhooks/stripe/,{secret}"
 
     def _migrate(self) -> Program:
         owner = {"DATABASE_URL": self._addresses["DATABASE_OWNER_URL"]}

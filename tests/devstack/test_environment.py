@@ -66,6 +66,17 @@ def test_what_is_given_wins_and_what_is_empty_is_not_given(state):
     assert env["CLERK_JWKS_URL"].startswith(stack.run_env({})["SANDBOX_URL"])
 
 
+def test_webhooks_of_the_sandbox_reach_the_product_signed_as_it_expects(state):
+    stack = build(state, STRIPE_WEBHOOK_SECRETS="whsec_now,whsec_before")
+    addresses = stack.run_env({})
+    told = program(stack, "sandbox").command
+    url = f"{addresses['SLOTBASE_URL']}/webhooks/stripe/"
+    assert told[told.index("--webhook") + 1] == f"stripe={url},whsec_now"
+    env = program(stack, "worker").env
+    assert env["STRIPE_API_BASE"] == f"{addresses['SANDBOX_URL']}/stripe"
+    assert env["STRIPE_SECRET_KEY"] == "sk_test_sandbox"
+
+
 def test_the_next_start_has_the_same_secret_and_the_same_issuer(state):
     first, second = (program(build(state), "web").env for _ in range(2))
     assert first["SECRET_KEY"] == second["SECRET_KEY"]

@@ -76,6 +76,7 @@ def is_refused(settings: Settings, **over: Any) -> str:
     safe = {
         "DEMO": False,
         "HTTPS_ONLY": True,
+        "STRIPE_API_BASE": "https://api.stripe.com",
         **{n: SAFE[n] for n in ("SECRET_KEY", "CLERK_ISSUER", "CLERK_JWKS_URL")},
         **{
             name: [SAFE[name]] for name in ("ALLOWED_HOSTS", "CLERK_AUTHORIZED_PARTIES")
@@ -114,6 +115,12 @@ def is_refused(settings: Settings, **over: Any) -> str:
         ("CLERK_JWKS_URL", ""),
         ("CLERK_JWKS_URL", "http://clerk.slotbase.example/jwks.json"),
         ("CLERK_AUTHORIZED_PARTIES", []),
+        ("STRIPE_API_BASE", "http://api.stripe.com"),
+        ("STRIPE_API_BASE", ""),
+        ("PROVIDER_CONNECT_SECONDS", 0),
+        ("PROVIDER_TIMEOUT_SECONDS", 10.5),
+        ("PROVIDER_WORKER_TIMEOUT_SECONDS", 61),
+        ("WEB_THREADS", 0),
     ],
 )
 def test_a_single_unsafe_value_is_refused_by_its_name(
@@ -128,10 +135,12 @@ def test_a_single_unsafe_value_is_refused_by_its_name(
         {},
         {"ALLOWED_HOSTS": ["localhost", "127.0.0.1", "[::1]"], "DEMO": True},
         {"ALLOWED_HOSTS": ["localhost"], "HTTPS_ONLY": False},
+        {"STRIPE_SECRET_KEY": ""},
         {
             "ALLOWED_HOSTS": ["localhost"],
             "DEMO": True,
             "CLERK_JWKS_URL": "http://127.0.0.1:9/jwks.json",
+            "STRIPE_API_BASE": "http://127.0.0.1:9/stripe",
         },
     ],
 )

@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from enum import Enum
 from typing import Any
 
@@ -137,6 +138,12 @@ class _Reader(io.RawIOBase):
         super().close()
 
 
+def _at_most(patience: float) -> float:
+    left: float = _thread.deadline - time.monotonic()
+    # Zero would mean: without waiting.
+    return max(0.001, min(patience, left))
+
+
 class _Response(http.client.HTTPResponse):
     def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
         super().__init__(sock, *args, **options)
@@ -146,9 +153,36 @@ class _Response(http.client.HTTPResponse):
 class _PlainConnection(HTTPConnection):
     response_class = _Response
 
+    def _new_conn(self) -> socket.socket:
+        """Try all addresses, but without the time anew for each of them."""
+        name, patience = self._dns_host, self.timeout
+        try:
+            return self._connect_to_any(self._addresses(), patience)
+        finally:
+            self._dns_host, self.timeout = name, patience
 
-class _TlsConnection(HTTPSConnection):
-    response_class = _Response
+    def _addresses(self) -> list[str]:
+        try:
+            found = socket.getaddrinfo(
+                self._dns_host, self.port, type=socket.SOCK_STREAM
+            )
+        except OSError:
+            # urllib3 will find out as well, and say so.
+            return [self._dns_host]
+        return [str(address[0]) for *_, address in found]
+
+    def _connect_to_any(self, addresses: list[str], patience: Any) -> socket.socket:
+        *others, last = addresses
+        for address in others:
+            self._dns_host, self.timeout = address, _at_most(patience)
+            with suppress(urllib3.exceptions.ConnectTimeoutError):
+                return super()._new_conn()
+        self._dns_host, self.timeout = last, _at_most(patience)
+        return super()._new_conn()
+
+
+class _TlsConnection(_PlainConnection, HTTPSConnection):
+    """The same, encrypted."""
 
 
 class _PlainPool(urllib3.HTTPConnectionPool):
