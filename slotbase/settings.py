@@ -43,6 +43,8 @@ SECRET_KEY = env.str("SECRET_KEY", default="refused-unless-debug")
 SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[])
 HTTPS_ONLY = env.bool("HTTPS_ONLY", default=not DEMO)
+# Tells installations apart that share an account at a provider.
+SLOTBASE_ENV = env.str("SLOTBASE_ENV", default="main")
 
 # --- The product --------------------------------------------------------------
 HOLD_TTL_SECONDS = env.int("HOLD_TTL_SECONDS", default=300)
@@ -54,6 +56,7 @@ IDEMPOTENCY_RETENTION_HOURS = env.int("IDEMPOTENCY_RETENTION_HOURS", default=24)
 OUTBOX_RETENTION_DAYS = env.int("OUTBOX_RETENTION_DAYS", default=30)
 INBOX_RETENTION_DAYS = env.int("INBOX_RETENTION_DAYS", default=90)
 HOLD_RETENTION_DAYS = env.int("HOLD_RETENTION_DAYS", default=90)
+NOTIFICATION_RETENTION_DAYS = env.int("NOTIFICATION_RETENTION_DAYS", default=90)
 MAX_BODY_BYTES = env.int("MAX_BODY_BYTES", default=256 * 1024)
 
 # --- Waits before the second and later attempts, in seconds --------------------
@@ -69,6 +72,17 @@ ANALYTICS_RETRY_SECONDS = env.list(
     "ANALYTICS_RETRY_SECONDS",
     cast=int,
     default=[5, 30, 120, 600, 1800, 3600, 10800, 21600, 43200, 86400],
+)
+# Less than a day in all: so long Resend knows a mail that it has taken.
+NOTIFICATION_RETRY_SECONDS = env.list(
+    "NOTIFICATION_RETRY_SECONDS",
+    cast=int,
+    default=[60, 120, 240, 480, 1800, 7200, 21600, 43200],
+)
+PROFILE_RETRY_SECONDS = env.list(
+    "PROFILE_RETRY_SECONDS",
+    cast=int,
+    default=[5, 30, 120, 600, 1800, 3600, 10800, 21600, 43200],
 )
 
 # --- Requests per minute; see docs/reference/settings.md ----------------------
@@ -90,6 +104,10 @@ CLERK_MAX_TOKEN_SECONDS = env.int("CLERK_MAX_TOKEN_SECONDS", default=3600)
 
 # --- Providers ----------------------------------------------------------------
 ANALYTICS_URL = env.str("ANALYTICS_URL", default="")
+RESEND_API_URL = env.str("RESEND_API_URL", default="https://api.resend.com")
+RESEND_API_KEY = env.str("RESEND_API_KEY", default="")
+# Who mails are from, such as `SlotBase <noreply@example.com>`; a domain of yours.
+EMAIL_FROM = env.str("EMAIL_FROM", default="")
 STRIPE_SECRET_KEY = env.str("STRIPE_SECRET_KEY", default="")
 # Webhooks of the other mode are stored and ignored.
 STRIPE_LIVEMODE = STRIPE_SECRET_KEY.startswith(("sk_live_", "rk_live_"))
