@@ -51,6 +51,15 @@ class Failure:
     was_tried: bool = True
     retry_after: int | None = None
     misconfigured: str = ""  # the provider that refused our credentials
+    outcome: Outcome | None = None  # of the provider; None: it was another error
+    code: str = ""  # the provider's, if it is one
+
+
+class NotCalled:
+    """What `call` returns (a subclass) if it found that nobody had to be called.
+
+    Then the success says nothing of the provider, and its case stays open.
+    """
 
 
 @dataclass(frozen=True)
@@ -167,7 +176,7 @@ def _record(queue: RowQueue[Row], row: Row, answer: Any) -> None:
     give_back_lease(row, {"next_run_at": None, "last_error": "", **values})
     if row.last_error:
         cases.close_by_itself(_dead_letter_of(queue, row), "It succeeded.")
-    if queue.provider:
+    if queue.provider and not isinstance(answer, NotCalled):
         cases.close_by_itself(fingerprint_of(queue.provider), "It works again.")
 
 
@@ -224,6 +233,8 @@ def describe(error: Exception) -> Failure:
             was_tried=error.was_tried and not is_ours,
             retry_after=error.retry_after,
             misconfigured=error.provider if is_ours else "",
+            outcome=error.outcome,
+            code=error.code,
         )
     where = error.__traceback__
     while where is not None and where.tb_next is not None:
