@@ -56,9 +56,8 @@ def queue(recipient: User | None = None, **over: Any) -> Notification:
     }
     with transaction.atomic():
         queue_email(**{**wish, **over})
-    return Notification.objects.get(
-        dedupe_key=over.get("dedupe_key", wish["dedupe_key"])
-    )
+    key = over.get("dedupe_key", wish["dedupe_key"])
+    return Notification.objects.get(dedupe_key=key)
 
 
 def send() -> int:
