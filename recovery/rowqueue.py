@@ -51,8 +51,16 @@ class Failure:
     was_tried: bool = True
     retry_after: int | None = None
     misconfigured: str = ""  # the provider that refused our credentials
-    outcome: Outcome | None = None  # of the provider's call, if it was one
+    outcome: Outcome | None = None  # of the provider; None: it was another error
+    code: str = ""  # the provider's, if it is one
     is_stored: bool = False  # the provider will answer the same key the same way
+
+
+class NotCalled:
+    """What `call` returns (a subclass) if it found that nobody had to be called.
+
+    Then the success says nothing of the provider, and its case stays open.
+    """
 
 
 @dataclass(frozen=True)
@@ -172,6 +180,8 @@ def _record(queue: RowQueue[Row], row: Row, answer: Any) -> None:
     give_back_lease(row, {"next_run_at": None, "last_error": "", **values})
     if row.last_error:
         cases.close_by_itself(_dead_letter_of(queue, row), "It succeeded.")
+    if isinstance(answer, NotCalled):
+        return
     if provider := queue.provider or _who_refused_us(row.last_error):
         cases.close_by_itself(fingerprint_of(provider), "It works again.")
 
@@ -229,6 +239,7 @@ def describe(error: Exception) -> Failure:
             retry_after=error.retry_after,
             misconfigured=error.provider if is_ours else "",
             outcome=error.outcome,
+            code=error.code,
             is_stored=(error.http_status or 0) >= 500,
         )
     where = error.__traceback__

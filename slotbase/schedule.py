@@ -67,6 +67,9 @@ SCHEDULE = {
     "refresh signing keys": Entry(
         "accounts.refresh_signing_keys", "default", settings.CLERK_KEYS_REFRESH_SECONDS
     ),
+    "fetch profiles": Entry("accounts.fetch_profiles", "default", 5),
+    "send mails": Entry("notifications.send_email", "email", 2),
+    "empty old mails": Entry("notifications.empty_old_mails", "email", 300),
     "check invariants": Entry("recovery.check_invariants", "default", 300),
     **{
         f"heartbeat of {queue}": Entry(

@@ -63,6 +63,7 @@ OUTBOX_RETENTION_DAYS = env.int("OUTBOX_RETENTION_DAYS", default=30)
 INBOX_RETENTION_DAYS = env.int("INBOX_RETENTION_DAYS", default=90)
 WORKFLOW_RETENTION_DAYS = env.int("WORKFLOW_RETENTION_DAYS", default=90)
 HOLD_RETENTION_DAYS = env.int("HOLD_RETENTION_DAYS", default=90)
+NOTIFICATION_RETENTION_DAYS = env.int("NOTIFICATION_RETENTION_DAYS", default=90)
 MAX_BODY_BYTES = env.int("MAX_BODY_BYTES", default=256 * 1024)
 
 # --- Waits before the second and later attempts, in seconds --------------------
@@ -95,6 +96,17 @@ ANALYTICS_RETRY_SECONDS = env.list(
     cast=int,
     default=[5, 30, 120, 600, 1800, 3600, 10800, 21600, 43200, 86400],
 )
+# Less than a day in all: so long Resend knows a mail that it has taken.
+NOTIFICATION_RETRY_SECONDS = env.list(
+    "NOTIFICATION_RETRY_SECONDS",
+    cast=int,
+    default=[60, 120, 240, 480, 1800, 7200, 21600, 43200],
+)
+PROFILE_RETRY_SECONDS = env.list(
+    "PROFILE_RETRY_SECONDS",
+    cast=int,
+    default=[5, 30, 120, 600, 1800, 3600, 10800, 21600, 43200],
+)
 
 # --- Requests per minute; see docs/reference/settings.md ----------------------
 THROTTLE_USER_PER_MINUTE = env.int("THROTTLE_USER_PER_MINUTE", default=300)
@@ -125,6 +137,10 @@ WEB_THREADS = env.int("WEB_THREADS", default=8)
 ANALYTICS_URL = env.str("ANALYTICS_URL", default="")
 STRIPE_API_BASE = env.str("STRIPE_API_BASE", default="https://api.stripe.com")
 STRIPE_API_VERSION = env.str("STRIPE_API_VERSION", default="2026-10-28.endive")
+RESEND_API_URL = env.str("RESEND_API_URL", default="https://api.resend.com")
+RESEND_API_KEY = env.str("RESEND_API_KEY", default="")
+# Who mails are from, such as `SlotBase <noreply@example.com>`; a domain of yours.
+EMAIL_FROM = env.str("EMAIL_FROM", default="")
 STRIPE_SECRET_KEY = env.str("STRIPE_SECRET_KEY", default="")
 # Webhooks of the other mode are stored and ignored.
 STRIPE_LIVEMODE = STRIPE_SECRET_KEY.startswith(("sk_live_", "rk_live_"))

@@ -59,6 +59,7 @@ def _start() -> None:
             "CLERK_JWKS_URL": f"http://127.0.0.1:{port}/clerk/.well-known/jwks.json",
             "CLERK_ISSUER": f"http://127.0.0.1:{port}/clerk",
             "STRIPE_API_BASE": f"http://127.0.0.1:{port}/stripe",
+            "RESEND_API_URL": f"http://127.0.0.1:{port}/resend",
         }
     )
 
@@ -86,6 +87,9 @@ os.environ.update(
         "SECRET_KEY": "only-for-tests-" + "0123456789abcdef" * 4,
         "ALLOWED_HOSTS": "localhost,127.0.0.1",
         "CLERK_AUTHORIZED_PARTIES": "http://localhost",
+        "CLERK_SECRET_KEY": "sk_test_sandbox",
+        "RESEND_API_KEY": "re_sandbox",
+        "EMAIL_FROM": "SlotBase <noreply@slotbase.example>",
         "LOG_LEVEL": "ERROR",
         "STRIPE_SECRET_KEY": "sk_test_sandbox",
         # The current one is that of a product that a test starts.

@@ -14,6 +14,8 @@ class AccountsConfig(AppConfig):
 
     def ready(self) -> None:
         """Write the groups after each migrate (decisions: the one legal signal)."""
+        from slotbase.accounts import invariants  # noqa: F401, PLC0415 - importing registers
+
         post_migrate.connect(_write_groups, dispatch_uid="accounts.write_groups")
 
 

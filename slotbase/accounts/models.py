@@ -13,6 +13,7 @@ from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import Q
 
+from recovery.models import DueRow
 from slotbase.lib.clock import DatabaseNow
 from slotbase.lib.ids import uuid7
 
@@ -73,6 +74,37 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     def __str__(self) -> str:
         return self.name or self.username or f"Customer {str(self.pk)[-6:]}"
+
+
+class ProfileFetch(DueRow):
+    """What is owed to a customer who is not known yet: to ask Clerk who they are.
+
+    The row stays; `ended_at` is when Clerk was last asked for good, with whatever
+    result.
+    """
+
+    user = models.OneToOneField(User, models.CASCADE, related_name="profile_fetch")
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta(DueRow.Meta):
+        verbose_name_plural = "profile fetches"
+        indexes = (
+            models.Index(
+                fields=["next_run_at"],
+                condition=Q(next_run_at__isnull=False),
+                name="accounts_profile_due",
+            ),
+        )
+        constraints = (
+            *DueRow.due_constraints("accounts_profile"),
+            models.CheckConstraint(
+                condition=Q(next_run_at__isnull=False) | Q(ended_at__isnull=False),
+                name="accounts_profile_due_until_ended",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"Profile of {self.user_id}"
 
 
 class Venue(models.Model):

@@ -56,6 +56,9 @@ def settings(given: Given, addresses: Given, secret_key: str) -> dict[str, str]:
         "ANALYTICS_URL": f"{sandbox}/analytics/events",
         "STRIPE_API_BASE": f"{sandbox}/stripe",
         "STRIPE_SECRET_KEY": "sk_test_sandbox",
+        "RESEND_API_URL": f"{sandbox}/resend",
+        "RESEND_API_KEY": "re_sandbox",
+        "EMAIL_FROM": "SlotBase <noreply@slotbase.example>",
         **WEBHOOK_SECRETS,
         # A proxy cannot reach the sandbox on this computer.
         "NO_PROXY": "localhost,127.0.0.1",

@@ -27,13 +27,13 @@ def refuse_failure(response: requests.Response, *, provider: str) -> None:
         provider=provider,
         code="http_error",
         http_status=status,
-        retry_after=_retry_after(response),
+        retry_after=read_seconds(response.headers.get("Retry-After", "")),
     )
 
 
-def _retry_after(response: requests.Response) -> int | None:
-    seconds = response.headers.get("Retry-After", "")
-    return int(seconds) if seconds.isdecimal() and len(seconds) < 6 else None
+def read_seconds(header: str) -> int | None:
+    """The seconds of a Retry-After header; None if it is something else."""
+    return int(header) if header.isdecimal() and len(header) < 6 else None
 
 
 def read_body(

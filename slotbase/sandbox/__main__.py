@@ -10,6 +10,7 @@ from slotbase.sandbox.analytics import Analytics
 from slotbase.sandbox.clerk import Clerk
 from slotbase.sandbox.fields import ControlError
 from slotbase.sandbox.frame import Sandbox
+from slotbase.sandbox.resend.provider import Resend
 from slotbase.sandbox.server import HOST, SandboxServer
 from slotbase.sandbox.stripe.provider import Stripe
 from slotbase.sandbox.webhooks import Webhooks
@@ -27,7 +28,8 @@ def main() -> None:
     clerk = Clerk(url=server.url, state_directory=options.state_dir)
     webhooks = Webhooks()
     stripe = Stripe(webhooks=webhooks)
-    server.sandbox = Sandbox([clerk, stripe, Analytics()], webhooks)
+    resend = Resend(webhooks=webhooks)
+    server.sandbox = Sandbox([clerk, stripe, resend, Analytics()], webhooks)
     for wish in options.webhook:
         _send_webhooks(webhooks, wish)
     sys.stderr.write(f"sandbox: listening on {server.url}\n")

@@ -1,4 +1,4 @@
-"""Clerk, simulated: its key set, and the session tokens it would give to customers."""
+"""Clerk, simulated: its key set, its users, and the session tokens of customers."""
 
 import hmac
 import os
@@ -6,10 +6,12 @@ from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
+from urllib.parse import unquote
 
 from slotbase.sandbox.exchange import Reply, Request, Route
 from slotbase.sandbox.fields import ControlError, check_texts, read_object
 from slotbase.sandbox.keys import KeyRing, SigningKey
+from slotbase.sandbox.people import People
 from slotbase.sandbox.provider import Provider
 from slotbase.sandbox.tokens import Mint, Overrides, read_overrides, read_ttl
 
@@ -23,7 +25,7 @@ _ERRORS = {
 
 
 class Clerk(Provider):
-    """Clerk's key set in both places where it is found, and a mint for tokens."""
+    """Clerk's key set in both places where it is found, its users, and a mint."""
 
     name: ClassVar[str] = "clerk"
 
@@ -35,19 +37,22 @@ class Clerk(Provider):
             authorized_party=parties[0].strip() or "http://localhost",
         )
         self._keys = KeyRing(state_directory)
+        self._people = People()
 
     def routes(self) -> list[Route]:
-        """The public key set, and the one of the API that wants the secret key."""
+        """The public key set, and the API, which wants the secret key."""
         return [
             Route("GET", "/.well-known/jwks.json", "jwks", self._jwks),
             Route("GET", "/v1/jwks", "jwks", self._jwks_for_the_secret),
+            Route("GET", "/v1/users/{id}", "users.get", self._get_user),
         ]
 
     def controls(self) -> list[Route]:
-        """Give a customer a token; change the signing key."""
+        """Give a customer a token; change the signing key, or a user."""
         return [
             Route("POST", "/tokens", "mint", self._mint_tokens),
             Route("POST", "/clerk/rotate", "rotate", self._rotate),
+            Route("POST", "/clerk/users", "describe_user", self._describe_user),
         ]
 
     def error(self, status: int) -> Reply:
@@ -55,6 +60,10 @@ class Clerk(Provider):
         code, message = _ERRORS.get(status, ("error", "Error"))
         entry = {"message": message, "long_message": message, "code": code}
         return Reply(status, {"errors": [entry], "clerk_trace_id": "sandbox"})
+
+    def reset(self) -> None:
+        """Everybody is as they were."""
+        self._people.forget()
 
     @cached_property
     def _foreign_key(self) -> SigningKey:
@@ -65,10 +74,23 @@ class Clerk(Provider):
         return Reply(200, {"keys": [key.jwk()]}, effect={"kids": [key.kid]})
 
     def _jwks_for_the_secret(self, request: Request) -> Reply:
-        given = request.headers.get("authorization", "")
-        if not hmac.compare_digest(given.encode(), f"Bearer {self._secret}".encode()):
+        return self._jwks(request) if self._knows(request) else self.error(401)
+
+    def _get_user(self, request: Request) -> Reply:
+        if not self._knows(request):
             return self.error(401)
-        return self._jwks(request)
+        person = self._people.find(unquote(request.params["id"]))
+        if person is None:
+            return self.error(404)
+        return Reply(200, person.as_clerk_shows_it())
+
+    def _describe_user(self, request: Request) -> Reply:
+        person = self._people.describe(request)
+        return Reply(201, person.as_clerk_shows_it() if person else {"gone": True})
+
+    def _knows(self, request: Request) -> bool:
+        given = request.headers.get("authorization", "")
+        return hmac.compare_digest(given.encode(), f"Bearer {self._secret}".encode())
 
     def _rotate(self, _: Request) -> Reply:
         self._keys.rotate()

@@ -12,6 +12,7 @@ from django.urls import reverse
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from bookings.models import Booking, BookingHold, DateException, Resource
+from notifications.models import Notification
 from recovery import heartbeats
 from recovery.models import (
     AuditEntry,
@@ -25,6 +26,7 @@ from recovery.models import (
 from slotbase.accounts.models import User, Venue
 from slotbase.lib.backoffice import BackOfficeAdmin
 from tests.factories import make_booking, make_staff
+from tests.notifications.conftest import queue
 from tests.recovery.trouble import fail_delivery, fail_webhook
 
 pytestmark = pytest.mark.django_db
@@ -33,6 +35,7 @@ PAGES = {
     *(Booking, BookingHold, Resource, DateException, AuditEntry),
     *(User, Venue, Group, PeriodicTask),
     *(Case, WebhookFailure, InboxEvent, OutboxEvent, EventDelivery, Heartbeat),
+    Notification,
 }
 EACH_PAGE = pytest.mark.parametrize("model", sorted(PAGES, key=lambda m: m.__name__))
 
@@ -52,6 +55,7 @@ def rows(client: Client, superuser: User) -> Client:
     fail_webhook()
     fail_delivery()
     heartbeats.record_heartbeat("worker@host default")
+    queue(venue_id=venue.pk)
     client.force_login(superuser)
     return client
 
@@ -155,7 +159,7 @@ def test_not_even_a_superuser_deletes(rows: Client, model: Any) -> None:
     "model",
     [
         *(Booking, BookingHold, AuditEntry, Group, Case, WebhookFailure),
-        *(InboxEvent, OutboxEvent, EventDelivery, Heartbeat),
+        *(InboxEvent, OutboxEvent, EventDelivery, Heartbeat, Notification),
     ],
 )
 def test_what_only_the_code_writes_is_read_only(rows: Client, model: Any) -> None:

@@ -22,7 +22,7 @@ def test_health_names_the_providers(sandbox: OwnSandbox) -> None:
     [
         ("faults", {}, "provider must be one of: clerk"),
         ("faults", {**FAULT, "provider": "strip"}, "clerk"),
-        ("faults", {**FAULT, "operation": "refund"}, "jwks, *"),
+        ("faults", {**FAULT, "operation": "refund"}, "jwks, users.get, *"),
         ("faults", {**FAULT, "fault": "boom"}, "reset_after_effect"),
         ("faults", {**FAULT, "count": 0}, "count must be a whole number from 1"),
         ("faults", {**FAULT, "count": True}, "count must be a whole number"),

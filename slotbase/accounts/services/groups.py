@@ -16,9 +16,11 @@ VENUES = ("accounts.venue", "accounts.venuestaff")
 HISTORY = ("recovery.auditentry",)
 CASES = ("recovery.case", "recovery.webhookfailure", "recovery.inboxevent")
 EVENTS = ("recovery.outboxevent", "recovery.eventdelivery")
+MESSAGES = ("notifications.notification",)
 ENGINES = (*EVENTS, "recovery.heartbeat")
 EVERYTHING = (
     *(*CATALOGUE, *SALES, *CUSTOMERS, *VENUES, *HISTORY, *CASES, *ENGINES),
+    *MESSAGES,
     *("bookings.slotclaim", "recovery.idempotencyrecord"),
     *("django_celery_beat.periodictask", "auth.group"),
 )
@@ -39,22 +41,25 @@ WORK_ON_CASES = _may("view", *CASES) | _may(
     "change", "recovery.case", "recovery.inboxevent"
 )
 SUPPORT = (
-    _may("view", *SALES, *CUSTOMERS, *CATALOGUE, *HISTORY, *EVENTS)
+    _may("view", *SALES, *CUSTOMERS, *CATALOGUE, *HISTORY, *EVENTS, *MESSAGES)
     | WORK_ON_CASES
     | SEE_CONTACT_DATA
 )
 
 # Nothing may be deleted but hours and special days: everything else is history.
 MATRIX: dict[str, set[str]] = {
-    "front_desk": _may("view", *SALES, *CUSTOMERS, *CATALOGUE, "accounts.venue")
+    "front_desk": _may(
+        "view", *SALES, *CUSTOMERS, *CATALOGUE, *MESSAGES, "accounts.venue"
+    )
     | SEE_CONTACT_DATA,
-    "manager": _may("view", *SALES, *CUSTOMERS, *VENUES)
+    "manager": _may("view", *SALES, *CUSTOMERS, *VENUES, *MESSAGES)
     | _may("view add change", *CATALOGUE, "accounts.venue")
     | _may("delete", "bookings.openinghours", "bookings.dateexception")
     | SEE_CONTACT_DATA,
     "support": SUPPORT,
     "support_lead": SUPPORT,
     "operations": _may("view", *HISTORY, *ENGINES, "accounts.venue", "auth.group")
+    | _may("view", *MESSAGES)
     | WORK_ON_CASES
     # Try dead deliveries again, or give them up.
     | _may("change", "recovery.eventdelivery")

@@ -3,8 +3,10 @@
 from slotbase.accounts.errors import AccountDisabled, SessionRevoked, TokenInvalid
 from slotbase.accounts.models import User
 from slotbase.accounts.queries import get_session_user
+from slotbase.accounts.services.profiles import request_profile
 from slotbase.accounts.services.signing_keys import find_signing_key
 from slotbase.accounts.tokens import Session, read_key_id, verify_token
+from slotbase.lib.db import retry_on_conflict
 
 
 def sign_in(*, token: str) -> tuple[User, Session]:
@@ -32,10 +34,18 @@ def sign_in(*, token: str) -> tuple[User, Session]:
 
 def _admit(session: Session) -> tuple[User, bool]:
     """Make the customer, unless another request was faster."""
-    newcomer = User(clerk_id=session.customer_id)
-    newcomer.set_unusable_password()
-    User.objects.bulk_create([newcomer], ignore_conflicts=True)
+    _make_customer(session.customer_id)
     admitted = get_session_user(session)
     if admitted is None:
         raise TokenInvalid("account deleted at this moment")
     return admitted
+
+
+@retry_on_conflict
+def _make_customer(clerk_id: str) -> None:
+    """And owe them that Clerk is asked who they are; no request waits for that."""
+    newcomer = User(clerk_id=clerk_id)
+    newcomer.set_unusable_password()
+    User.objects.bulk_create([newcomer], ignore_conflicts=True)
+    if User.objects.filter(pk=newcomer.pk).exists():
+        request_profile(user_id=newcomer.pk)

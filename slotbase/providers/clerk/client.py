@@ -1,15 +1,22 @@
-"""Asks Clerk for the public keys with which customers' session tokens are signed."""
+"""Asks Clerk for the public keys that sign session tokens, and for who somebody is."""
 
 import json
+import re
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 import jwt
 import requests
 import urllib3
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
 
+from slotbase.providers.breaker import Breaker
 from slotbase.providers.errors import Outcome, ProviderError
 from slotbase.providers.http import read_body, refuse_failure
 
@@ -17,6 +24,19 @@ CONNECT_SECONDS = READ_SECONDS = 2
 TOTAL_SECONDS = 3
 MAX_ANSWER_BYTES = 1024 * 1024
 MIN_KEY_BITS = 2048
+LOCALE = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,4})?")
+
+breaker = Breaker("clerk")
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Who somebody is; texts are empty where Clerk has nothing that can be used."""
+
+    name: str
+    email: str
+    phone: str
+    locale: str
 
 
 def fetch_signing_keys() -> dict[str, Any]:
@@ -27,16 +47,40 @@ def fetch_signing_keys() -> dict[str, Any]:
     Raises:
         ProviderError: no answer, a refusal, or an answer without a usable key.
     """
+    return _read_key_set(_fetch(settings.CLERK_JWKS_URL))
+
+
+@breaker
+def get_user(clerk_id: str) -> Profile | None:
+    """Who this is: name, primary address and number if verified; None: nobody there.
+
+    Takes about three seconds at most; reading changes nothing, so asking again is safe.
+
+    Raises:
+        ProviderError: no answer, or a refusal; or the breaker is open.
+    """
+    address = f"{settings.CLERK_API_URL}/v1/users/{quote(clerk_id, safe='')}"
+    body = _fetch(address, may_be_missing=True)
+    user = _read_json(body)
+    if isinstance(user, dict) and user.get("object") == "user":
+        return _read_profile(user)
+    if _says_not_found(user):
+        return None
+    # A 404 of somebody else: CLERK_API_URL is wrong.
+    raise _error(Outcome.CONFIGURATION, "not_clerk")
+
+
+def _fetch(url: str, *, may_be_missing: bool = False) -> bytes:
     deadline = time.monotonic() + TOTAL_SECONDS
     try:
-        with _get(settings.CLERK_JWKS_URL) as response:
-            refuse_failure(response, provider="clerk")
-            body = read_body(
+        with _get(url) as response:
+            if not (may_be_missing and response.status_code == 404):
+                refuse_failure(response, provider="clerk")
+            return read_body(
                 response, provider="clerk", deadline=deadline, most=MAX_ANSWER_BYTES
             )
     except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
         raise _error(Outcome.NOT_EXECUTED, "no_answer") from error
-    return _read_key_set(body)
 
 
 def _get(url: str) -> requests.Response:
@@ -57,10 +101,7 @@ def _authorise(request: requests.PreparedRequest) -> requests.PreparedRequest:
 
 
 def _read_key_set(body: bytes) -> dict[str, Any]:
-    try:
-        data = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise _error(Outcome.NOT_EXECUTED, "answer_malformed") from error
+    data = _read_json(body)
     entries = data.get("keys") if isinstance(data, dict) else None
     if not isinstance(entries, list):
         raise _error(Outcome.NOT_EXECUTED, "answer_malformed")
@@ -68,6 +109,13 @@ def _read_key_set(body: bytes) -> dict[str, Any]:
     if not keys:
         raise _error(Outcome.NOT_EXECUTED, "answer_without_keys")
     return {"keys": keys}
+
+
+def _read_json(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise _error(Outcome.NOT_EXECUTED, "answer_malformed") from error
 
 
 def _public_part(entry: dict[str, Any]) -> dict[str, Any]:
@@ -90,6 +138,48 @@ def _is_strong_rsa(entry: dict[str, Any]) -> bool:
     except (jwt.PyJWTError, ValueError):
         return False
     return isinstance(public, RSAPublicKey) and public.key_size >= MIN_KEY_BITS
+
+
+def _says_not_found(answer: Any) -> bool:
+    errors = answer.get("errors") if isinstance(answer, dict) else None
+    first = errors[0] if isinstance(errors, list) and errors else None
+    return isinstance(first, dict) and first.get("code") == "resource_not_found"
+
+
+def _read_profile(user: Mapping[str, Any]) -> Profile:
+    parts = [_clean(user.get(name)) for name in ("first_name", "last_name")]
+    locale = _clean(user.get("locale"))
+    return Profile(
+        name=" ".join(filter(None, parts))[:200],
+        email=_email(_primary(user, "email_address", "email_addresses")),
+        phone=_primary(user, "phone_number", "phone_numbers")[:40],
+        locale=locale if LOCALE.fullmatch(locale) else "",
+    )
+
+
+def _primary(user: Mapping[str, Any], kind: str, all_of_them: str) -> str:
+    """The primary address of a kind, if it is verified."""
+    wanted, listed = user.get(f"primary_{kind}_id"), user.get(all_of_them)
+    for each in listed if isinstance(listed, list) else []:
+        if isinstance(each, dict) and wanted and each.get("id") == wanted:
+            mark = each.get("verification")
+            is_verified = isinstance(mark, dict) and mark.get("status") == "verified"
+            return _clean(each.get(kind)) if is_verified else ""
+    return ""
+
+
+def _email(text: str) -> str:
+    try:
+        validate_email(text)
+    except ValidationError:
+        return ""
+    return text if len(text) <= 254 else ""
+
+
+def _clean(value: Any) -> str:
+    """Text without what cannot be printed, such as NUL, which cannot be stored."""
+    text = value if isinstance(value, str) else ""
+    return "".join(each for each in text if each.isprintable()).strip()
 
 
 def _error(outcome: Outcome, code: str) -> ProviderError:

@@ -1,0 +1,113 @@
+"""Turns a template and its context into a mail: subject, text and HTML.
+
+The templates are in `templates/email`, three files each. Contexts hold numbers and
+moments; words for people are made here, in the venue's zone and currency.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.template.loader import render_to_string
+
+from notifications.errors import UnknownTemplate
+from slotbase.lib.money import format_money
+
+_SLOT = frozenset({"title", "venue_name", "time_zone", "start_time", "end_time"})
+LONGEST_SUBJECT = 200
+
+
+@dataclass(frozen=True)
+class Template:
+    """What a template is made of; a new version for a new meaning of its context."""
+
+    needs: frozenset[str]
+    version: int = 1
+
+
+TEMPLATES: Mapping[str, Template] = {
+    "booking_confirmed": Template(_SLOT | {"reference", "price_minor", "currency"}),
+    "booking_cancelled": Template(
+        _SLOT
+        | {"reference", "currency", "refund_minor", "refund_expected", "fee_minor"}
+    ),
+    "late_payment_refunded": Template(_SLOT | {"amount_minor", "currency"}),
+    "refund_delayed": Template(_SLOT | {"reference", "refund_minor", "currency"}),
+}
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A mail, ready to be sent."""
+
+    subject: str
+    html: str
+    text: str
+
+    def as_json(self) -> dict[str, str]:
+        """For the column that keeps it."""
+        return asdict(self)
+
+
+def find_template(name: str, context: Mapping[str, Any]) -> Template:
+    """The template of this name, if the context has all that it needs.
+
+    Raises:
+        UnknownTemplate: there is none, or something is missing.
+    """
+    template = TEMPLATES.get(name)
+    if template is None:
+        raise UnknownTemplate(f"There is no template {name}.")
+    if missing := template.needs - context.keys():
+        raise UnknownTemplate(f"{name} also needs: {', '.join(sorted(missing))}.")
+    return template
+
+
+def render(name: str, context: Mapping[str, Any], *, person: str) -> Rendered:
+    """The mail for a person of this name, which may be empty.
+
+    Raises:
+        UnknownTemplate: there is none, or the context lacks something.
+    """
+    find_template(name, context)
+    words = {**context, **_in_words(context), "person": person}
+    subject, text, html = (
+        render_to_string(f"email/{name}.{kind}", words)
+        for kind in ("subject.txt", "txt", "html")
+    )
+    return Rendered(
+        subject=_one_line(subject)[:LONGEST_SUBJECT],
+        html=html,
+        text=text.strip() + "\n",
+    )
+
+
+def _one_line(text: str) -> str:
+    # Line breaks would let a title add headers of its own.
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def _in_words(context: Mapping[str, Any]) -> dict[str, str]:
+    currency = context["currency"]
+    amounts = {
+        name.removesuffix("_minor"): format_money(value, currency)
+        for name, value in context.items()
+        if name.endswith("_minor")
+    }
+    return {**amounts, "when": _say_slot(context)}
+
+
+def _say_slot(context: Mapping[str, Any]) -> str:
+    """`Friday, 27 November 2026, 13:00 to 14:00 (Europe/Berlin)`."""
+    zone = ZoneInfo(context["time_zone"])
+    start, end = (
+        datetime.fromisoformat(context[name]).astimezone(zone)
+        for name in ("start_time", "end_time")
+    )
+    until = f"{end:%H:%M}"
+    if start.date() != end.date():
+        until = f"{end:%A}, {end.day} {end:%B %Y}, {until}"
+    day = f"{start:%A}, {start.day} {start:%B %Y}"
+    return f"{day}, {start:%H:%M} to {until} ({zone.key})"

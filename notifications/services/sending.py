@@ -1,0 +1,203 @@
+"""Mails are sent from their row: rendered once, called with one key, recorded once.
+
+What Resend may have taken is known to it for 24 hours by its key, and is sent again
+only within that time (docs/explanation/how-slotbase-recovers.md).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+
+from notifications.locks import lock_leased
+from notifications.models import Notification, key_of
+from notifications.rendering import render
+from notifications.services.history import record_attempt, record_move
+from notifications.services.undeliverable import (
+    close_undeliverable,
+    open_undeliverable,
+)
+from notifications.states import NotificationStatus
+from recovery import audit, rowqueue
+from slotbase.accounts.services.profiles import request_profile
+from slotbase.lib.clock import Now, read_clock
+from slotbase.lib.db import retry_on_conflict, transaction_required
+from slotbase.lib.failpoints import failpoint
+from slotbase.providers.errors import Outcome
+from slotbase.providers.resend import client
+
+# Resend forgets a key after 24 hours: an hour less, for clocks and slow calls.
+KEY_LIFE = timedelta(hours=23)
+UNADDRESSED_CASE_AFTER = timedelta(hours=24)
+UNADDRESSED_UNTIL = timedelta(days=7)
+BY = audit.Actor.system("email")
+SENT = "done"  # the outcome of an attempt that has none of the four others
+
+
+@dataclass(frozen=True)
+class Unsent(rowqueue.NotCalled):
+    """Why a mail was not even tried: the state that follows, and a reason."""
+
+    to: NotificationStatus
+    reason: str
+
+
+@dataclass(frozen=True)
+class Mail:
+    """What goes to Resend: frozen before the first call, the same at each later one."""
+
+    sender: str
+    to: str
+    subject: str
+    html: str
+    text: str
+
+
+def send_due(**only: Any) -> int:
+    """Send the mails that are due; returns how many were tried."""
+    return rowqueue.run_due(QUEUE, **only)
+
+
+def _send(row: Notification) -> str | Unsent:
+    # Before anything is written: while Resend is away, rows stay as they are.
+    client.require_ready()
+    mail = _prepare(row)
+    if isinstance(mail, Unsent):
+        return mail
+    failpoint("email.rendered")
+    return client.send_email(**vars(mail), idempotency_key=key_of(row.pk))
+
+
+@retry_on_conflict
+def _prepare(row: Notification) -> Mail | Unsent:
+    """Freeze the mail and commit that it may go out from now on, or say why not."""
+    message = lock_leased(row)
+    now = read_clock()
+    if unsent := _why_unsent(message, now):
+        return unsent
+    to = NotificationStatus.SENDING
+    record_move(message.pk, message.status, to, actor=BY)
+    message.rendered = _freeze(message)
+    message.address_snapshot = message.address_snapshot or message.recipient.email
+    message.unsure_since, message.status = message.unsure_since or now, to
+    message.save(
+        update_fields=["rendered", "address_snapshot", "unsure_since", "status"]
+    )
+    return Mail(**message.rendered, to=message.address_snapshot)
+
+
+def _why_unsent(message: Notification, now: datetime) -> Unsent | None:
+    if message.not_after is not None and message.not_after <= now:
+        return Unsent(NotificationStatus.EXPIRED, "nobody wants it any more")
+    if message.unsure_since is not None and message.unsure_since + KEY_LIFE <= now:
+        return Unsent(NotificationStatus.UNKNOWN, "it may have gone out a day ago")
+    if message.address_snapshot or message.recipient.email:
+        return None
+    if message.created_at + UNADDRESSED_UNTIL <= now:
+        return Unsent(NotificationStatus.FAILED, "no address")
+    return Unsent(NotificationStatus.WAITING_FOR_ADDRESS, "no address yet")
+
+
+def _freeze(message: Notification) -> dict[str, str]:
+    """The mail as it was written; until it may have gone out, from today's sender."""
+    if message.rendered is not None and message.unsure_since is not None:
+        return dict(message.rendered)
+    written = message.rendered or _write(message)
+    return {**written, "sender": settings.EMAIL_FROM}
+
+
+def _write(message: Notification) -> dict[str, str]:
+    person = message.recipient.name
+    return render(message.template, message.context, person=person).as_json()
+
+
+# --- What came of it ----------------------------------------------------------------
+
+
+def _record(row: Notification, answer: str | Unsent) -> Mapping[str, Any]:
+    message = lock_leased(row)
+    if isinstance(answer, Unsent):
+        return _put_aside(message, answer)
+    to = NotificationStatus.SENT
+    record_attempt(message.pk, outcome=SENT)
+    record_move(message.pk, message.status, to, actor=BY)
+    close_undeliverable(message, "It was sent.")
+    return {
+        "status": to,
+        "provider_id": answer,
+        "sent_at": Now(),
+        "unsure_since": None,
+    }
+
+
+@transaction_required
+def _put_aside(message: Notification, unsent: Unsent) -> Mapping[str, Any]:
+    """It was not tried, so the attempt does not count."""
+    record_move(message.pk, message.status, unsent.to, actor=BY, reason=unsent.reason)
+    values = {"status": unsent.to, "attempts": message.attempts - 1}
+    if unsent.to == NotificationStatus.WAITING_FOR_ADDRESS:
+        return {**values, "next_run_at": _wait_for_address(message)}
+    if unsent.to == NotificationStatus.EXPIRED:
+        close_undeliverable(message, "Nobody wants it any more.")
+    else:
+        open_undeliverable(message, cause=unsent.reason)
+    return values
+
+
+@transaction_required
+def _wait_for_address(message: Notification) -> Any:
+    """Have Clerk asked; when to look again: soon, then less and less often."""
+    age = read_clock() - message.created_at
+    if age >= UNADDRESSED_CASE_AFTER:
+        open_undeliverable(message, cause="no address is known")
+    request_profile(user_id=message.recipient_id)
+    seconds = min(max(int(age.total_seconds()) // 4, 10), 3600)
+    return Now() + rowqueue.with_jitter(seconds)
+
+
+def _fail(
+    row: Notification,
+    failure: rowqueue.Failure,
+    is_over: bool,  # noqa: FBT001 - the queue's
+) -> Mapping[str, Any]:
+    message = lock_leased(row)
+    if failure.was_tried or failure.misconfigured:
+        outcome = failure.outcome or "error"
+        record_attempt(message.pk, outcome=outcome, code=failure.code)
+    unsure_since = _unsure_since(row, message, failure)
+    to = _state_after(message, is_over=is_over, is_unsure=unsure_since is not None)
+    record_move(message.pk, message.status, to, actor=BY)
+    if is_over:
+        open_undeliverable(message, cause=failure.error)
+    return {"status": to, "unsure_since": unsure_since}
+
+
+def _unsure_since(
+    row: Notification, message: Notification, failure: rowqueue.Failure
+) -> datetime | None:
+    """Nothing is unsure if this was the first call, and it is known to have failed."""
+    is_first = row.unsure_since is None
+    nothing_happened = failure.outcome not in {Outcome.UNKNOWN, None}
+    return None if is_first and nothing_happened else message.unsure_since
+
+
+def _state_after(message: Notification, *, is_over: bool, is_unsure: bool) -> str:
+    if is_over:
+        unsure, sure = NotificationStatus.UNKNOWN, NotificationStatus.FAILED
+        return unsure if is_unsure else sure
+    is_begun = message.status == NotificationStatus.SENDING
+    # Not begun: Resend was not asked, so nothing changes.
+    return NotificationStatus.RETRY if is_begun else message.status
+
+
+QUEUE = rowqueue.RowQueue(
+    name="email",
+    model=Notification,
+    call=_send,
+    record=_record,
+    fail=_fail,
+    retry_seconds=lambda _: settings.NOTIFICATION_RETRY_SECONDS,
+    provider="resend",
+)

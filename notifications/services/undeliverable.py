@@ -1,0 +1,50 @@
+"""The case of a message that must arrive and does not."""
+
+from notifications.models import Notification
+from recovery import cases
+from recovery.states import CaseSeverity
+from slotbase.lib.db import transaction_required
+
+KIND = "notification_undeliverable"
+
+
+def fingerprint_of(message: Notification) -> str:
+    """Of the case about a message."""
+    return f"{KIND}:{message.pk}"
+
+
+@transaction_required
+def open_undeliverable(message: Notification, *, cause: str) -> None:
+    """A person at the front desk has to reach the customer in another way."""
+    name = message.template.replace("_", " ")
+    cases.open_case(
+        cases.Opening(
+            kind=KIND,
+            fingerprint=fingerprint_of(message),
+            title=f"A customer was not told: {name}",
+            subject_type="notification",
+            subject_id=str(message.pk),
+            cause=cause,
+            venue_id=message.venue_id,
+            customer_id=message.recipient_id,
+            reference=message.reference,
+            details={"about": f"{message.subject_type} {message.subject_id}"},
+        )
+    )
+
+
+@transaction_required
+def close_undeliverable(message: Notification, reason: str) -> None:
+    """The trouble is over."""
+    cases.close_by_itself(fingerprint_of(message), reason)
+
+
+cases.register(
+    cases.Kind(
+        KIND,
+        CaseSeverity.MEDIUM,
+        "front_desk",
+        "A message that must arrive did not.",
+        closes_itself_when="it is sent after all",
+    )
+)

@@ -1,0 +1,20 @@
+"""What Celery may ask of notifications. Every task may run twice, or never."""
+
+from celery import shared_task
+from django.conf import settings
+
+from notifications.services import retention, sending
+
+
+@shared_task(name="notifications.send_email")
+def send_email(*, id: str = "", **_: object) -> None:  # noqa: A002 - of the row
+    """Send one mail, or all that are due."""
+    sending.send_due(**({"id": id} if id else {}))
+
+
+@shared_task(name="notifications.empty_old_mails")
+def empty_old_mails(**_: object) -> None:
+    """Forget text and address of mails that are old, batch by batch."""
+    limit = settings.SWEEP_BATCH_SIZE
+    while retention.empty_old_mails(limit=limit) == limit:
+        pass
