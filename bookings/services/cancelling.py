@@ -5,6 +5,7 @@ does the rest. A refund that does not succeed has its own retries and its own ca
 keeps no booking from being cancelled.
 """
 
+from typing import Any
 from uuid import UUID
 
 from bookings.errors import CancellationClosed, NotCancellable
@@ -18,7 +19,7 @@ from payments.models import Refund
 from payments.services.payables import waive
 from payments.services.refunds import request_excess
 from payments.states import RefundReason
-from recovery import audit, cases, idempotency, outbox, workflows
+from recovery import audit, idempotency, outbox, workflows
 from slotbase.lib.clock import Now, read_clock
 from slotbase.lib.db import retry_on_conflict, transaction_required
 from slotbase.lib.states import require_move
@@ -74,10 +75,8 @@ def _mark_cancelling(
         payable = lock_payable(booking.payable_id)
         waive(payable)
         refunds = request_excess(payable, reason=RefundReason.CANCELLED, actor=actor)
-    Booking.objects.filter(pk=booking.pk).update(
-        cancelled_by=customer_id, cancel_reason=reason
-    )
-    _move(booking, BookingStatus.CANCELLING, actor)
+    cancelled = {"cancelled_by": customer_id, "cancel_reason": reason}
+    _move(booking, BookingStatus.CANCELLING, actor, **cancelled)
     return refunds
 
 
@@ -100,18 +99,18 @@ def complete_cancellation(booking: Booking, *, actor: audit.Actor) -> None:
     """CANCELLING -> CANCELLED for a locked booking; again: no change."""
     if booking.status == BookingStatus.CANCELLED:
         return
-    Booking.objects.filter(pk=booking.pk).update(
-        status=BookingStatus.CANCELLED, cancelled_at=Now()
-    )
-    _move(booking, BookingStatus.CANCELLED, actor)
-    cases.close_by_itself(f"cancellation_failed:{booking.pk}", "It is cancelled.")
+    _move(booking, BookingStatus.CANCELLED, actor, cancelled_at=Now())
 
 
 @transaction_required
-def _move(booking: Booking, to: BookingStatus, actor: audit.Actor) -> None:
+def _move(
+    booking: Booking, to: BookingStatus, actor: audit.Actor, **values: Any
+) -> None:
     require_move(BOOKING_MOVES, booking.status, to)
     action = f"booking.{to.lower()}"
-    Booking.objects.filter(pk=booking.pk).update(status=to, version=booking.version + 1)
+    Booking.objects.filter(pk=booking.pk).update(
+        status=to, version=booking.version + 1, **values
+    )
     audit.record(
         actor=actor,
         action=action,

@@ -117,7 +117,7 @@ def test_cancelling_makes_both_moves_and_frees_the_slot_at_once() -> None:
         booking_id=booking.pk, customer_id=booking.customer_id, reason="I am ill."
     )
 
-    assert (cancelled.status, cancelled.version) == ("CANCELLED", 2)
+    assert (cancelled.status, cancelled.version) == ("CANCELLED", 3)
     assert cancelled.cancelled_at is not None
     assert cancelled.cancelled_by_id == booking.customer_id
     moves = AuditEntry.objects.filter(subject_id=str(booking.pk)).order_by("id")
