@@ -52,6 +52,7 @@ SCHEDULE = {
         settings.SWEEP_INTERVAL_SECONDS,
         {"subscriber": "bookings.settling"},
     ),
+    "read Stripe's list of events": Entry("payments.reconcile_events", "money", 60),
     "tell of failed refunds": Entry(
         "recovery.deliver_events", "money", 5, {"subscriber": "bookings.refunds"}
     ),
