@@ -16,7 +16,8 @@ VENUES = ("accounts.venue", "accounts.venuestaff")
 HISTORY = ("recovery.auditentry",)
 CASES = ("recovery.case", "recovery.webhookfailure", "recovery.inboxevent")
 EVENTS = ("recovery.outboxevent", "recovery.eventdelivery")
-ENGINES = (*EVENTS, "recovery.heartbeat")
+WORKFLOWS = ("recovery.workflowrun",)
+ENGINES = (*EVENTS, *WORKFLOWS, "recovery.heartbeat")
 EVERYTHING = (
     *(*CATALOGUE, *SALES, *CUSTOMERS, *VENUES, *HISTORY, *CASES, *ENGINES),
     *("bookings.slotclaim", "recovery.idempotencyrecord"),
@@ -39,7 +40,7 @@ WORK_ON_CASES = _may("view", *CASES) | _may(
     "change", "recovery.case", "recovery.inboxevent"
 )
 SUPPORT = (
-    _may("view", *SALES, *CUSTOMERS, *CATALOGUE, *HISTORY, *EVENTS)
+    _may("view", *SALES, *CUSTOMERS, *CATALOGUE, *HISTORY, *EVENTS, *WORKFLOWS)
     | WORK_ON_CASES
     | SEE_CONTACT_DATA
 )
@@ -56,8 +57,8 @@ MATRIX: dict[str, set[str]] = {
     "support_lead": SUPPORT,
     "operations": _may("view", *HISTORY, *ENGINES, "accounts.venue", "auth.group")
     | WORK_ON_CASES
-    # Try dead deliveries again, or give them up.
-    | _may("change", "recovery.eventdelivery")
+    # Try dead deliveries and stuck workflows again, or give them up.
+    | _may("change", "recovery.eventdelivery", *WORKFLOWS)
     | _may("view add change", "accounts.user", "accounts.venuestaff")
     | _may("change", "auth.group")
     | _may("view change", "django_celery_beat.periodictask"),
