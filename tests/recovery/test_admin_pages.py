@@ -37,7 +37,8 @@ PAGES = {
     *(Booking, BookingHold, Resource, DateException, AuditEntry),
     *(User, Venue, Group, PeriodicTask),
     *(Case, WebhookFailure, InboxEvent, OutboxEvent, EventDelivery, Heartbeat),
-    *(Notification, WorkflowRun),
+    Notification,
+    WorkflowRun,
 }
 EACH_PAGE = pytest.mark.parametrize("model", sorted(PAGES, key=lambda m: m.__name__))
 
@@ -163,8 +164,8 @@ def test_not_even_a_superuser_deletes(rows: Client, model: Any) -> None:
     "model",
     [
         *(Booking, BookingHold, AuditEntry, Group, Case, WebhookFailure),
-        *(InboxEvent, OutboxEvent, EventDelivery, Heartbeat, Notification),
-        WorkflowRun,
+        *(InboxEvent, OutboxEvent, EventDelivery, Heartbeat, WorkflowRun),
+        Notification,
     ],
 )
 def test_what_only_the_code_writes_is_read_only(rows: Client, model: Any) -> None:
