@@ -15,6 +15,7 @@ ALL: list[Route] = [
     ("POST", "/api/v1/holds/"),
     ("GET", "/api/v1/holds/{hold}/"),
     ("DELETE", "/api/v1/holds/{hold}/"),
+    ("POST", "/api/v1/holds/{hold}/payment/"),
     ("POST", "/api/v1/holds/{hold}/confirm/"),
     ("GET", "/api/v1/bookings/"),
     ("GET", "/api/v1/bookings/{booking}/"),
