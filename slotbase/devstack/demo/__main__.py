@@ -49,24 +49,24 @@ def run(env: dict[str, str]) -> None:
     payer = paying.Customer(ada, demo["customers"][0]["email"])
     world = World(env)
     at_venue, online = find_court(ada, "AT_VENUE"), find_court(ada, "ONLINE")
+    paid_court = paying.Court(online["id"], online["name"])
     desk = BackOffice(env, "the front desk", logins["front_desk"])
-    booking.play(ada, ben, desk, at_venue)
-    paying.play(world, payer, online)
+    booking.play(ada, ben, desk, at_venue["id"])
+    paying.play(world, payer, paid_court)
     support = BackOffice(env, "support", logins["support"])
-    paying.play_failure(world, payer, online, support)
+    paying.play_failure(world, payer, paid_court, support)
 
 
-def find_court(app: App, payment_mode: str) -> int:
+def find_court(app: App, payment_mode: str) -> dict[str, Any]:
     """A court that is paid in this way."""
     resources: list[dict[str, Any]] = app.get("/resources/", page_size="100")["results"]
     found = [
-        each["id"]
+        each
         for each in resources
         if each["kind"] == "COURT" and each["payment_mode"] == payment_mode
     ]
     promise(f"the catalogue has a court that is paid {payment_mode}", found, resources)
-    court: int = found[0]
-    return court
+    return found[0]
 
 
 def main() -> int:

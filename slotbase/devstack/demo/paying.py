@@ -18,6 +18,14 @@ class Customer:
 
 
 @dataclass(frozen=True)
+class Court:
+    """What is booked, and how mails call it."""
+
+    id: int
+    name: str
+
+
+@dataclass(frozen=True)
 class Sale:
     """A booking that was paid by card."""
 
@@ -26,24 +34,27 @@ class Sale:
     amount: int
 
 
-def play(world: World, ada: Customer, court: int) -> None:
+def play(world: World, ada: Customer, court: Court) -> None:
     """All goes well: one charge, one refund, two mails."""
     print("A customer pays by card")
-    booked = len(world.mails(ada.email, "Booked"))
+    says_booked, says_cancelled = f"Booked: {court.name}", f"Cancelled: {court.name}"
+    booked = len(world.mails(ada.email, says_booked))
     sale = pay_and_confirm(world, ada.app, court, is_first=True)
-    expect_mail(world, ada, "Booked", booked)
+    expect_mail(world, ada, says_booked, booked)
     print("The customer cancels and gets the money back")
-    cancelled = len(world.mails(ada.email, "Cancelled"))
+    cancelled = len(world.mails(ada.email, says_cancelled))
     status_url = cancel(ada.app, sale)
     seen = wait_for_refund(ada.app, status_url, "COMPLETE")
     promise("the payment is refunded", seen["payment_status"] == "REFUNDED", seen)
     ledger = world.ledger(sale.client_secret)
     once = [("paid", sale.amount, ""), ("refund_created", sale.amount, "succeeded")]
     promise("Stripe made one charge and one refund", ledger == once, ledger)
-    expect_mail(world, ada, "Cancelled", cancelled)
+    expect_mail(world, ada, says_cancelled, cancelled)
 
 
-def play_failure(world: World, ada: Customer, court: int, support: BackOffice) -> None:
+def play_failure(
+    world: World, ada: Customer, court: Court, support: BackOffice
+) -> None:
     """The bank does not take the refund, until support tries again."""
     print("A refund fails")
     delayed = len(world.mails(ada.email, "Your refund takes longer"))
@@ -73,10 +84,10 @@ def play_failure(world: World, ada: Customer, court: int, support: BackOffice) -
 
 
 def pay_and_confirm(
-    world: World, app: App, court: int, *, is_first: bool = False
+    world: World, app: App, court: Court, *, is_first: bool = False
 ) -> Sale:
     """Hold, pay, confirm; the first time with what can go wrong for a customer."""
-    held = app.post("/holds/", find_slot(app, court))
+    held = app.post("/holds/", find_slot(app, court.id))
     promise(
         "a slot that is paid online can be held", held.status_code == 201, held.text
     )
@@ -145,5 +156,5 @@ def expect_mail(world: World, customer: Customer, subject: str, before: int) -> 
     promise_soon(
         f'the customer has a mail: "{subject}..."',
         lambda: world.mails(customer.email, subject),
-        lambda mails: len(mails) == before + 1,
+        lambda mails: len(mails) > before,
     )
