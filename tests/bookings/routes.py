@@ -20,6 +20,7 @@ ALL: list[Route] = [
     ("GET", "/api/v1/bookings/"),
     ("GET", "/api/v1/bookings/{booking}/"),
     ("GET", "/api/v1/bookings/{booking}/history/"),
+    ("GET", "/api/v1/bookings/{booking}/cancellation-quote/"),
     ("POST", "/api/v1/bookings/{booking}/cancel/"),
 ]
 PUBLIC = ("/api/v1/venues/", "/api/v1/resources/")

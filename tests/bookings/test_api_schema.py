@@ -143,6 +143,7 @@ def get_everything(api: APIClient, court: Resource, booking: Any) -> list[Any]:
             "bookings/?page_size=1",
             f"bookings/{booking.pk}/",
             f"bookings/{booking.pk}/history/",
+            f"bookings/{booking.pk}/cancellation-quote/",
         )
     ]
 
