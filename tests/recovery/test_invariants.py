@@ -21,6 +21,7 @@ from recovery.models import (
 )
 from slotbase.lib.clock import read_clock
 from tests.factories import make_booking, make_hold
+from tests.notifications import broken
 
 pytestmark = [pytest.mark.django_db, pytest.mark.breaks_invariants]
 
@@ -152,6 +153,7 @@ BREAKS: list[tuple[str, Callable[[], None]]] = [
     ("I11", event_not_tried),
     ("I18", dead_event_without_a_case),
     ("I18", dead_webhook_without_a_case),
+    *broken.BREAKS,
 ]
 
 
