@@ -1,4 +1,4 @@
-"""A pytest plugin: a clock that tests move, and a Stripe that fails when it is told to."""
+"""A pytest plugin: a clock that tests move, and a Stripe that fails when told to."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -61,7 +61,7 @@ def clock(transactional_db: None) -> Iterator[Clock]:
 
 
 class Stripe:
-    """Stripe as its customers and saboteurs see it; and our client, which is impatient."""
+    """Stripe as its customers and saboteurs see it; our client is impatient."""
 
     def __init__(self, sandbox: Sandbox, patch: pytest.MonkeyPatch) -> None:
         self._sandbox, self._patch = sandbox, patch

@@ -1,4 +1,4 @@
-"""`kill -9` around every call and every commit that moves money: one charge, one refund.
+"""`kill -9` around every call and commit that moves money: one charge, one refund.
 
 Web processes and workers die at a failpoint, the time of their leases passes, and
 sweeps do the rest. Stripe's and Resend's own ledgers tell how often it really happened.
@@ -22,7 +22,7 @@ from tests.crashes.test_kill_points import (
     every_point,
     post_webhook,
 )
-from tests.crashes.till import Till, sweep
+from tests.crashes.till import Till
 from tests.factories import make_customer, make_staff
 from tests.payments.money import (
     PRICE,
@@ -31,6 +31,7 @@ from tests.payments.money import (
     make_priced_hold,
     pay,
 )
+from tests.payments.sweeps import sweep
 from tests.providers.signing import payload, signed
 from tests.workflow import states, take_one_turn
 

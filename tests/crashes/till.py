@@ -1,23 +1,18 @@
-"""Work with money for workers that are killed, and sweeps for those that live."""
+"""Work with money for processes that are killed, and what must be true after it."""
 
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
 
-from bookings.services import cancelling, holds, paying
+from bookings.services import cancelling, paying
 from notifications.models import Notification
-from notifications.services import sending
-from payments.services import card_payments, refund_calls
-from recovery import deliveries, inbox, invariants, outbox, workflows
+from payments.services import refund_calls
+from recovery import invariants, workflows
 from recovery.models import Case
-from slotbase.accounts.services import profiles
-from slotbase.lib.clock import read_clock
 from tests.adversity import Clock, Stripe
 from tests.conftest import Sandbox
-from tests.crashes.worker import KILLED, Workers, due_models, end_leases, fail
-
-ROUNDS = 20
-
+from tests.crashes.worker import KILLED, Workers, end_leases, fail
+from tests.payments.sweeps import is_idle, sweep
 
 # As the API does.
 
@@ -52,43 +47,6 @@ def refund_under_a_new_key() -> None:
     refund_calls.attempt_refunds()
 
 
-# As workers that live do.
-
-
-def do_due_work() -> int:
-    """What beat asks for, once; returns how much there was to do."""
-    return sum(
-        [
-            holds.expire_due_holds(limit=100),
-            card_payments.attempt_card_payments(),
-            refund_calls.attempt_refunds(),
-            *(deliveries.deliver_events(name) for name in outbox.subscribers()),
-            inbox.process_inbox(),
-            workflows.advance(),
-            sending.send_due(),
-            profiles.fetch_profiles(),
-        ]
-    )
-
-
-def sweep() -> None:
-    """All that is due, and what becomes due by it."""
-    for _ in range(ROUNDS):
-        if not do_due_work():
-            return
-    raise AssertionError("It does not come to an end.")
-
-
-def is_idle() -> bool:
-    """Whether nobody is at anything, and nothing is due now."""
-    now = read_clock()
-    return not any(
-        model.rows().exclude(lease_token=None).exists()
-        or model.rows().filter(next_run_at__lte=now).exists()
-        for model in due_models()
-    )
-
-
 @dataclass(frozen=True)
 class Till:
     """A customer's money between processes that die, and those who count it."""
@@ -115,7 +73,7 @@ class Till:
         return [each["effect"]["subject"] for each in effects]
 
     def require_all_is_well(self, *, paid: int = 1, refunded: int = 0) -> None:
-        """So often money went; each mail went out once; minutes later all rules hold."""
+        """So often money went, each mail went out once, and the rules hold."""
         self.clock.move(minutes=3)
         sweep()
         assert is_idle()
