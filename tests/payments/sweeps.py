@@ -1,6 +1,6 @@
 """What beat asks for and workers do, and the time at which there is more of it."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 from bookings.services import holds
 from notifications.services import sending
@@ -11,6 +11,7 @@ from slotbase.accounts.services import profiles
 from slotbase.lib.clock import read_clock
 
 ROUNDS = 20
+NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 def do_due_work() -> int:
@@ -48,7 +49,7 @@ def is_idle() -> bool:
 
 
 def next_moment() -> datetime:
-    """When there is something to do again."""
+    """When there is something to do again; never, if nothing is left."""
     soon = [
         model.rows()
         .filter(next_run_at__isnull=False)
@@ -57,4 +58,4 @@ def next_moment() -> datetime:
         .first()
         for model in DueRow.__subclasses__()
     ]
-    return min(moment for moment in soon if moment is not None)
+    return min(filter(None, soon), default=NEVER)
