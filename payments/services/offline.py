@@ -124,6 +124,6 @@ def _insert(payable: Payable, received: Received) -> OfflinePayment:
 
 def tax_within(amount_minor: int, rate: Decimal) -> int:
     """The tax that an amount includes, at so many percent, in minor units."""
-    # In hundredths of a percent, so that all are whole numbers; half is rounded up.
+    # In hundredths of a percent, so that all is whole numbers; half is rounded up.
     whole, gross = 100_00, 100_00 + int(rate * 100)
     return amount_minor - (2 * amount_minor * whole + gross) // (2 * gross)

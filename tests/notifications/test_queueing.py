@@ -6,10 +6,9 @@ import pytest
 from django.db import ProgrammingError, connection, transaction
 
 from notifications.errors import UnknownTemplate
-from notifications.models import Notification, NotificationAttempt
+from notifications.models import Notification
 from notifications.services.messages import queue_email, withdraw
 from notifications.services.retention import empty_old_mails
-from recovery import invariants
 from slotbase.accounts.models import ProfileFetch
 from slotbase.lib.db import NotInTransaction
 from tests.concurrency.race import at_once, errors_in
@@ -126,21 +125,3 @@ def test_attempts_are_added_and_never_changed(sandbox: Sandbox, statement: str) 
         connection.cursor() as cursor,
     ):
         cursor.execute(statement)
-
-
-@pytest.mark.breaks_invariants
-def test_two_successes_of_one_mail_would_be_noticed(sandbox: Sandbox) -> None:
-    message = queue()
-    send()
-    NotificationAttempt.objects.create(notification=message, number=2, outcome="done")
-
-    assert [each.id for each in invariants.find_violations()] == ["I5"]
-
-
-@pytest.mark.breaks_invariants
-def test_a_state_without_history_and_without_a_case_would_be_noticed() -> None:
-    queue()
-    Notification.objects.update(status="FAILED", next_run_at=None)
-
-    violations = {each.id for each in invariants.find_violations()}
-    assert violations == {"I6.notification", "I18.notification"}
