@@ -107,7 +107,7 @@ def require_cancelled(till: Till) -> None:
     assert len(till.mails()) == 2
 
 
-# --- Between the intent at Stripe and its row --------------------------------------
+# --- Between the intent at Stripe and its row ---------------------------------------
 
 
 @every_point
@@ -253,7 +253,7 @@ def test_a_worker_that_dies_over_late_money_gives_it_back_once(
     assert len(till.mails()) == 1
 
 
-# --- Between Stripe's list of events and the inbox -----------------------------------
+# --- Between Stripe's list of events and the inbox ----------------------------------
 
 
 @each_point
