@@ -53,6 +53,11 @@ def make_resource(
     return resource
 
 
+def make_priced_resource(payment_mode: str = "ONLINE", **over: Any) -> Resource:
+    """A court for 12.00 each half an hour, paid online if nothing else is said."""
+    return make_resource(payment_mode=payment_mode, **{"price_minor": 1200, **over})
+
+
 def make_customer(name: str = "Alice Adler", **over: Any) -> User:
     """Somebody who signs in with Clerk."""
     number = next(_numbers)

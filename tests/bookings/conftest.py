@@ -1,6 +1,6 @@
 """A customer at the API, a court to book and a clock to set."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -8,11 +8,19 @@ import pytest
 from django.db import connection
 from rest_framework.test import APIClient
 
-from bookings.models import Resource
+from bookings.models import BookingHold, Resource
 from slotbase.accounts.models import User
+from tests.adversity import Clock
 from tests.bookings.free_slots import MONDAY
 from tests.bookings.routes import ALL, Route, client_of
-from tests.factories import make_booking, make_customer, make_resource, tomorrow
+from tests.factories import (
+    make_booking,
+    make_customer,
+    make_hold,
+    make_priced_resource,
+    make_resource,
+    tomorrow,
+)
 
 
 @pytest.fixture
@@ -65,6 +73,26 @@ def set_clock(db: None) -> Callable[[datetime], None]:
 
 
 @pytest.fixture
+def clock(db: None) -> Iterator[Clock]:
+    """A clock to move, in this test's transaction."""
+    clock = Clock()
+    yield clock
+    clock.reset()
+
+
+@pytest.fixture
 def _a_sunday_in_may(set_clock: Callable[[datetime], None]) -> None:
     """It is the noon before `free_slots.MONDAY`."""
     set_clock(MONDAY - timedelta(hours=12))
+
+
+@pytest.fixture
+def hold(alice: User) -> BookingHold:
+    """Alice's, to be paid online: 24.00."""
+    return make_hold(customer=alice, resource=make_priced_resource())
+
+
+@pytest.fixture
+def either(alice: User) -> BookingHold:
+    """Alice's, to be paid online or at the venue."""
+    return make_hold(customer=alice, resource=make_priced_resource("EITHER"))

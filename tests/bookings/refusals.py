@@ -5,11 +5,15 @@ from collections.abc import Callable
 from typing import Any
 
 from bookings.models import Booking, BookingHold, SlotClaim
+from payments.models import CardPayment, Payable, Refund
 from recovery.models import AuditEntry, IdempotencyRecord
 from tests.bookings.document import documented_codes
 
 MEMBERS = {"type", "title", "status", "detail", "code", "retryable", "request_id"}
-WRITTEN = (BookingHold, SlotClaim, Booking, AuditEntry, IdempotencyRecord)
+WRITTEN = (
+    *(BookingHold, SlotClaim, Booking, AuditEntry, IdempotencyRecord),
+    *(Payable, CardPayment, Refund),
+)
 
 
 def count_rows() -> list[int]:
