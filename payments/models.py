@@ -190,7 +190,6 @@ class CardPayment(DueRow):
                 condition=Q(
                     status=CardPaymentStatus.SUCCEEDED,
                     succeeded_at__isnull=False,
-                    received_minor__gt=0,
                 )
                 & ~Q(received_currency="")
                 | ~Q(status=CardPaymentStatus.SUCCEEDED)

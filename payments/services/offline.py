@@ -25,6 +25,7 @@ from slotbase.lib.errors import InvalidState, ValidationFailed
 from slotbase.lib.ids import uuid7
 
 SUSPICIOUS = timedelta(minutes=5)
+MOST_MINOR = 10**12  # more was never handed over a counter
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def record_payment(received: Received) -> tuple[OfflinePayment, bool]:
     """Record money and number its receipt; says whether this is new.
 
     Raises:
-        ValidationFailed: the amount is not positive, or OTHER has no note.
+        ValidationFailed: the amount is not positive or too large, or OTHER has no note.
         Overpayment: it is more than is due.
         PossibleDuplicate: the same amount was recorded a moment ago.
         PayableNotFound: there is nothing to pay.
@@ -72,6 +73,8 @@ def record_payment(received: Received) -> tuple[OfflinePayment, bool]:
 def _check(received: Received) -> None:
     if received.amount_minor <= 0:
         raise ValidationFailed(amount="Must be more than zero.")
+    if received.amount_minor > MOST_MINOR:
+        raise ValidationFailed(amount="Is too large.")
     if received.method == OfflineMethod.OTHER and not received.note.strip():
         raise ValidationFailed(note="Say how it was paid.")
 
