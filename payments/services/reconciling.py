@@ -6,11 +6,16 @@ from django.db.models import F
 
 from payments.locks import lock_payable
 from payments.models import Refund
-from payments.services.refund_calls import NOT_MADE, apply_refund, look_for
+from payments.services.refund_calls import (
+    BETWEEN_READS,
+    NOT_MADE,
+    apply_refund,
+    look_for,
+)
 from payments.states import RefundStatus
 from recovery import audit
 from slotbase.lib.clock import read_clock
-from slotbase.lib.db import retry_on_conflict
+from slotbase.lib.db import retry_on_conflict, transaction_required
 from slotbase.providers.errors import ProviderError
 from slotbase.providers.stripe import client
 from slotbase.providers.stripe.client import RefundFact
@@ -40,13 +45,20 @@ def _record(refund_id: UUID, fact: RefundFact | None) -> None:
     if fact is not None:
         apply_refund(payable, refund, fact, actor=RECONCILE)
     elif refund.status in {*NOT_MADE, RefundStatus.NEEDS_STAFF}:
-        Refund.objects.filter(pk=refund_id).update(
-            absent_reads=F("absent_reads") + 1,
-            absent_since=refund.absent_since or read_clock(),
-        )
+        _count_absence(refund)
         audit.record(
             actor=RECONCILE,
             action="refund.not_at_stripe",
             subject="refund",
             ids=[refund_id],
+        )
+
+
+@transaction_required
+def _count_absence(refund: Refund) -> None:
+    """Two looks in one breath are one: what was just sent may still be on its way."""
+    now, since = read_clock(), refund.absent_since
+    if since is None or now - since >= BETWEEN_READS:
+        Refund.objects.filter(pk=refund.pk).update(
+            absent_reads=F("absent_reads") + 1, absent_since=since or now
         )

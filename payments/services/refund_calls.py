@@ -40,6 +40,7 @@ from slotbase.providers.stripe.client import RefundFact
 
 SYSTEM = audit.Actor.system("refund")
 NOT_MADE = (RefundStatus.REQUESTED, RefundStatus.SENDING, RefundStatus.UNKNOWN)
+ON_THEIR_WAY = (RefundStatus.PENDING, RefundStatus.REQUIRES_ACTION)
 STATUS_OF = {
     "pending": RefundStatus.PENDING,
     "requires_action": RefundStatus.REQUIRES_ACTION,
@@ -256,19 +257,12 @@ def _fail(
 ) -> Mapping[str, Any]:
     payable = lock_payable(refund.payable_id)
     current = Refund.objects.get(pk=refund.pk)
+    if current.status in ON_THEIR_WAY:
+        return {"next_run_at": Now() + LOOK_AGAIN} if is_over else {}
     if current.status not in NOT_MADE:
-        return {"next_run_at": F("next_run_at")}
+        return {"next_run_at": None}
     if is_over:
-        sent_at = None if failure.outcome == Outcome.REFUSED else current.first_sent_at
-        move_refund(
-            current,
-            RefundStatus.NEEDS_STAFF,
-            actor=SYSTEM,
-            next_run_at=None,
-            first_sent_at=sent_at,
-        )
-        troubles.open_refund_failure(payable, current, cause=failure.error)
-        _publish("payments.refund_failed", payable, current)
+        _hand_to_staff(payable, current, failure)
     elif failure.outcome in {Outcome.UNKNOWN, None}:
         if current.status == RefundStatus.SENDING:
             move_refund(current, RefundStatus.UNKNOWN, actor=SYSTEM)
@@ -280,6 +274,24 @@ def _fail(
             first_sent_at=refund.first_sent_at,
         )
     return {"is_key_spent": current.is_key_spent or failure.is_stored}
+
+
+@transaction_required
+def _hand_to_staff(payable: Payable, refund: Refund, failure: Failure) -> None:
+    """Refused, or out of attempts; a refusal says that nothing was sent."""
+    sent_at = None if failure.outcome == Outcome.REFUSED else refund.first_sent_at
+    move_refund(
+        refund,
+        RefundStatus.NEEDS_STAFF,
+        actor=SYSTEM,
+        next_run_at=None,
+        first_sent_at=sent_at,
+    )
+    assert refund.card_payment is not None, "a constraint"  # noqa: S101
+    withdrawn = _withdraw_after_others(payable, refund.card_payment, SYSTEM)
+    if refund not in withdrawn:
+        troubles.open_refund_failure(payable, refund, cause=failure.error)
+        _publish("payments.refund_failed", payable, refund)
 
 
 def _never_in_doubt(refund: Refund) -> bool:
@@ -325,7 +337,7 @@ def record_refund(fact: RefundFact, *, actor: audit.Actor = STRIPE) -> Payable |
     Refund.objects.filter(pk=refund.pk, next_run_at=None).update(
         lease_token=None, lease_until=None
     )
-    _withdraw_what_is_too_much(payable, payment, actor)
+    _withdraw_after_others(payable, payment, actor)
     return payable
 
 
@@ -362,29 +374,47 @@ def _take_over(
 
 
 @transaction_required
-def _withdraw_what_is_too_much(
-    payable: Payable, payment: CardPayment, actor: audit.Actor
-) -> None:
-    """More promised than there is: take back promises that were not sent yet."""
+def withdraw_what_is_too_much(
+    payable: Payable, payment: CardPayment, *, why: str, actor: audit.Actor
+) -> list[Refund]:
+    """More promised than there is: take back promises that surely were not sent."""
     promised = payment.refunds.filter(
-        status=RefundStatus.REQUESTED, first_sent_at=None, provider_id=None
+        status__in=[RefundStatus.REQUESTED, RefundStatus.NEEDS_STAFF],
+        first_sent_at=None,
+        provider_id=None,
     )
+    withdrawn = []
     for refund in promised.order_by("-id"):
         if left_minor(payment) >= 0:
-            return
-        move_refund(
-            refund,
-            RefundStatus.CANCELED,
-            actor=actor,
-            reason="The money went back in another way.",
-            next_run_at=None,
-            lease_token=None,
-            lease_until=None,
-        )
+            break
+        _withdraw(refund, why, actor)
         recount(payable)
+        withdrawn.append(refund)
+    return withdrawn
+
+
+@transaction_required
+def _withdraw(refund: Refund, why: str, actor: audit.Actor) -> None:
+    values: dict[str, Any] = {"next_run_at": None}
+    if refund.status == RefundStatus.REQUESTED:
+        # Whoever is about to send it has come too late.
+        values |= {"lease_token": None, "lease_until": None}
+    move_refund(refund, RefundStatus.CANCELED, actor=actor, reason=why, **values)
+    troubles.refund_withdrawn(refund)
+
+
+@transaction_required
+def _withdraw_after_others(
+    payable: Payable, payment: CardPayment, actor: audit.Actor
+) -> list[Refund]:
+    """Somebody gave the money back elsewhere: staff look at whether that is right."""
+    why = "The money went back in another way."
+    withdrawn = withdraw_what_is_too_much(payable, payment, why=why, actor=actor)
+    for refund in withdrawn:
         troubles.open_mismatch(
             payable,
-            cause="A refund was withdrawn: the money went back in another way.",
+            cause=f"A refund was withdrawn: {why}",
             amount_minor=refund.amount_minor,
             currency=refund.currency,
         )
+    return withdrawn

@@ -30,8 +30,8 @@ def retry_refund(*, refund_id: UUID, staff_id: UUID) -> Refund:
     payable, refund = _lock(refund_id)
     actor = audit.Actor.staff(staff_id)
     if refund.status == RefundStatus.NEEDS_STAFF and not refund.is_payout:
-        if refund.first_sent_at and not refund.is_key_spent:
-            _send_same_key(refund, actor)
+        if refund.first_sent_at:
+            _take_up(refund, actor)
         else:
             renew_key(refund, actor, reason="Staff try again.")
         after_commit("payments.attempt_refund", id=refund.pk)
@@ -51,8 +51,8 @@ def retry_refund(*, refund_id: UUID, staff_id: UUID) -> Refund:
 
 
 @transaction_required
-def _send_same_key(refund: Refund, actor: audit.Actor) -> None:
-    """It may have happened: under the same key it cannot happen twice."""
+def _take_up(refund: Refund, actor: audit.Actor) -> None:
+    """It may have happened: the same key, or Stripe's list, keeps it from a second."""
     move_refund(
         refund,
         RefundStatus.REQUESTED,

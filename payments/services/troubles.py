@@ -106,6 +106,13 @@ def refund_arrived(payable: Payable, refund: Refund) -> None:
         cases.close_by_itself(late_money_of(payable.pk), "The money was given back.")
 
 
+@transaction_required
+def refund_withdrawn(refund: Refund) -> None:
+    """Nobody need see to it any more."""
+    cases.close_by_itself(refund_failure_of(refund), "The refund was withdrawn.")
+    cases.close_by_itself(payout_of(refund), "The refund was withdrawn.")
+
+
 # --- Payments ------------------------------------------------------------------
 
 
