@@ -51,6 +51,9 @@ _ORPHANS = """
         WHERE c.status IN ('OPEN', 'CLAIMED', 'RESOLVED')
           AND c.fingerprint IN ('payment_mismatch:' || p.id, 'late_money:' || p.id))
       AND NOT EXISTS (SELECT FROM payments_offlinepayment o WHERE o.payable_id = p.id)
+      AND NOT EXISTS (SELECT FROM payments_dispute d
+        JOIN payments_cardpayment c ON c.id = d.card_payment_id
+        WHERE c.payable_id = p.id AND d.status = 'OPEN')
       AND NOT EXISTS (SELECT FROM payments_refund r
         WHERE r.payable_id = p.id AND r.status IN ('FAILED', 'CANCELED'))
 """

@@ -4,7 +4,8 @@ from payments.locks import lock_payable
 from payments.models import CardPayment, Dispute, Payable
 from payments.services import troubles
 from payments.services.intents import STRIPE
-from payments.services.payables import recount
+from payments.services.payables import publish_settled, recount
+from payments.services.refund_calls import withdraw_what_is_too_much
 from payments.states import DISPUTE_MOVES, DisputeStatus
 from recovery import audit, cases
 from slotbase.lib.clock import Now
@@ -24,9 +25,15 @@ def record_dispute(fact: DisputeFact) -> Payable | None:
     dispute = Dispute.objects.filter(provider_id=fact.id).first()
     if dispute is None:
         dispute = _open(payable, payment, fact)
+        recount(payable)
+        withdraw_what_is_too_much(
+            payable, payment, why="The bank decides about the money.", actor=STRIPE
+        )
     if not fact.is_open and dispute.status == DisputeStatus.OPEN:
         _close(dispute, fact)
-    recount(payable)
+        recount(payable)
+        if payable.excess_minor:
+            publish_settled(payable)  # a refund may have waited for it
     return payable
 
 
