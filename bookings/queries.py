@@ -16,7 +16,7 @@ from bookings.models import Booking, BookingHold, CancellationTier, Resource
 from bookings.rules import Rules, get_rules
 from bookings.states import HoldStatus
 from bookings.terms import Quote, quote
-from payments.models import CardPayment, Refund
+from payments.models import CardPayment, OfflinePayment, Refund
 from recovery.models import AuditEntry
 from slotbase.accounts.models import Venue
 from slotbase.lib.clock import Now, read_clock
@@ -239,8 +239,9 @@ def list_history(booking: Booking) -> QuerySet[AuditEntry]:
         subject_type="hold", subject_id=str(booking.hold_id)
     )
     if booking.payable_id is not None:
-        for name, model in (("cardpayment", CardPayment), ("refund", Refund)):
-            ids = model.objects.filter(payable=booking.payable_id)
+        for model in (CardPayment, OfflinePayment, Refund):
+            name = model.__name__.lower()
+            ids = model._default_manager.filter(payable=booking.payable_id)  # noqa: SLF001
             subjects = [str(each) for each in ids.values_list("pk", flat=True)]
             is_meant |= Q(subject_type=name, subject_id__in=subjects)
     return AuditEntry.objects.filter(is_meant).order_by("id")

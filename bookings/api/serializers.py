@@ -8,7 +8,7 @@ from uuid import UUID
 from rest_framework import serializers
 
 from bookings.models import Booking, BookingHold, Resource
-from bookings.queries import FreeSlot
+from bookings.queries import FreeSlot, find_booking_of
 from bookings.rules import Rules
 from bookings.states import HoldStatus
 from bookings.terms import Quote
@@ -143,9 +143,7 @@ class AvailabilityInput(StrictSerializer):
 
 def show_hold(hold: BookingHold, time_zone: str) -> dict[str, Any]:
     """A hold as its customer sees it; its booking once there is one."""
-    booking_id = None
-    if hold.status == HoldStatus.CONFIRMED:
-        booking_id = str(hold.booking.pk)
+    booking = _booking_of(hold)
     return {
         "id": str(hold.pk),
         "resource": hold.resource_id,
@@ -158,19 +156,30 @@ def show_hold(hold: BookingHold, time_zone: str) -> dict[str, Any]:
         "price_minor": hold.price_minor,
         "currency": hold.currency,
         "payment": _show_open_payment(hold),
-        "booking": booking_id,
+        "booking": str(booking.pk) if booking else None,
     }
 
 
+def _booking_of(hold: BookingHold) -> Booking | None:
+    """Late money may have bought the slot by another hold."""
+    if hold.status == HoldStatus.CONFIRMED:
+        return hold.booking
+    return find_booking_of(hold.payable_id) if hold.payable_id else None
+
+
 def _show_open_payment(hold: BookingHold) -> dict[str, Any] | None:
-    """While it is open, so that an app that lost it can go on paying."""
+    """While it is open, so that an app that lost it can go on paying.
+
+    Nobody is asked to pay for what is not kept for them any more.
+    """
     payment = get_latest_card_payment(hold.payable_id) if hold.payable_id else None
     if payment is None or payment.status not in UNDECIDED_PAYMENTS:
         return None
+    can_pay = hold.status == HoldStatus.ACTIVE and not payment.cancel_requested_at
     return {
         "id": str(payment.pk),
         "status": payment.status,
-        "client_secret": payment.client_secret or None,
+        "client_secret": (can_pay and payment.client_secret) or None,
     }
 
 

@@ -143,9 +143,11 @@ def _why_not_paid(payment: CardPayment | None) -> Refusal:
 
 def _is_undecided(payment: CardPayment) -> bool:
     """Whether the customer did what they could, and others are at it."""
-    is_open = payment.status == CardPaymentStatus.OPEN
-    is_over = payment.status == CardPaymentStatus.CANCELED
-    return not is_over and (not is_open or payment.provider_status == "requires_action")
+    if payment.status == CardPaymentStatus.SUCCEEDED:
+        return payment.is_mismatch  # staff look at it; any other was counted
+    if payment.status == CardPaymentStatus.OPEN:
+        return payment.provider_status == "requires_action"
+    return payment.status != CardPaymentStatus.CANCELED
 
 
 @transaction_required

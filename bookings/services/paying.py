@@ -18,7 +18,7 @@ from bookings.services.sales import ensure_payable
 from bookings.services.settling import settle_payable
 from bookings.states import HoldStatus, PaymentMode
 from payments.models import CardPayment, Payable
-from payments.queries import get_latest_card_payment
+from payments.queries import get_latest_card_payment, has_money_in_question
 from payments.services import card_payments
 from payments.states import UNDECIDED_PAYMENTS, CardPaymentStatus
 from recovery import audit, idempotency
@@ -54,6 +54,7 @@ def start_payment(
         if payment.status in card_payments.NOT_MADE:
             payment = card_payments.attempt_now(payment, is_ours=is_new)
     if payment.status == CardPaymentStatus.CANCELED:
+        _forget(once)
         raise NothingToPay("It cannot be paid by card.")
     is_ready = payment.status not in card_payments.NOT_MADE
     if is_ready and once is not None:
@@ -73,6 +74,8 @@ def _begin(
     payable = ensure_payable(hold, actor=actor)
     if not payable.due_minor:
         raise NothingToPay("It is paid.")
+    if has_money_in_question(payable.pk):
+        raise NothingToPay("What was paid is being looked at.")
     return card_payments.begin_card_payment(payable, actor=actor)
 
 
@@ -86,6 +89,12 @@ def _check_payable(hold: BookingHold) -> None:
     is_online = hold.resource.payment_mode in {PaymentMode.ONLINE, PaymentMode.EITHER}
     if not is_online or not hold.price_minor:
         raise NothingToPay("It is not paid online.")
+
+
+@retry_on_conflict
+def _forget(once: idempotency.Once | None) -> None:
+    """A refusal leaves no answer to its key."""
+    idempotency.withdraw(once)
 
 
 @retry_on_conflict
