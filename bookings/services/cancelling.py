@@ -48,7 +48,10 @@ def cancel_booking(
     """
     idempotency.begin(once, status=200, object_id=booking_id)
     booking = lock_booking_with_hold(booking_id, customer_id=customer_id)
-    if booking.status in {BookingStatus.CANCELLING, BookingStatus.CANCELLED}:
+    if booking.status == BookingStatus.CANCELLING:
+        idempotency.correct(once, status=202, object_id=booking_id)
+        return booking
+    if booking.status == BookingStatus.CANCELLED:
         return booking
     require_cancellable(booking)
     actor = audit.Actor.customer(customer_id)
