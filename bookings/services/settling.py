@@ -95,6 +95,8 @@ def _settle_late(payable_id: UUID) -> None:
                 _buy_anew(hold, payable_id)
         except SlotUnavailable:
             cause = "The slot was taken meanwhile."
+        except PaymentRequired:
+            cause = "It is only a part of the price."
         else:
             return
     payable = lock_payable(payable_id)
@@ -146,7 +148,7 @@ def _buy_anew(hold: BookingHold, payable_id: UUID) -> None:
     payable = lock_payable(payable_id)
     charge(payable, LineKind.PRICE, hold.price_minor)
     if not payable.is_covered:
-        raise SlotUnavailable  # not all of the money is there
+        raise PaymentRequired
     sell_locked_hold(anew, booking_id=uuid7(), now=read_clock(), actor=SYSTEM)
 
 

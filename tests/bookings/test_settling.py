@@ -1,0 +1,250 @@
+"""Money came in: it buys its slot, or goes back in full."""
+
+from typing import Any
+
+import pytest
+
+from bookings.models import Booking, BookingHold, DateException
+from bookings.services.cancelling import cancel_booking
+from bookings.services.holds import expire_due_holds, release_hold
+from bookings.services.settling import settle_payable
+from notifications.models import Notification
+from payments.models import CardPayment, Payable, Refund
+from recovery.models import Case
+from slotbase.lib.ids import uuid7
+from tests.adversity import Clock, Stripe
+from tests.bookings.till import act
+from tests.factories import make_hold, make_priced_resource
+from tests.payments.money import (
+    begin_payment,
+    make_cash,
+    make_payable,
+    open_kinds,
+    process_all,
+    run_due_work,
+    store_event,
+)
+
+pytestmark = pytest.mark.django_db
+
+
+def pay_late(
+    stripe: Stripe, clock: Clock, hold: BookingHold, *, seconds: int = 400
+) -> None:
+    """The money comes when the hold has run out, and nobody has decided about it."""
+    begin_payment(hold)
+    intent_id = act(stripe, hold)
+    clock.move(seconds=seconds)
+    expire_due_holds(limit=10)
+    store_event("payment_intent.succeeded", intent_id)
+    process_all()
+
+
+def sent_back(stripe: Stripe) -> list[int]:
+    return [each["amount"] for each in stripe.effects("refund_created")]
+
+
+def cause() -> str:
+    return Case.objects.get(kind="late_money").cause
+
+
+def mails() -> list[str]:
+    return sorted(Notification.objects.values_list("template", flat=True))
+
+
+def settle_twice() -> None:
+    for _ in range(2):
+        settle_payable(payable_id=Payable.objects.get().pk)
+    run_due_work()
+
+
+def test_money_in_time_buys_its_slot_once(hold: BookingHold, stripe: Stripe) -> None:
+    begin_payment(hold)
+    store_event("payment_intent.succeeded", act(stripe, hold))
+    process_all()
+
+    settle_twice()
+
+    booking = Booking.objects.get(hold=hold)
+    assert booking.payable is not None
+    assert (booking.status, booking.payable.status) == ("CONFIRMED", "PAID")
+    assert booking.payable.reference == booking.reference
+    assert mails() == ["booking_confirmed"]
+
+
+def test_a_part_of_the_money_buys_nothing_yet(
+    hold: BookingHold, stripe: Stripe
+) -> None:
+    begin_payment(hold)
+    make_cash(Payable.objects.get(), 1000)
+
+    run_due_work()
+
+    hold.refresh_from_db()
+    assert hold.status == "ACTIVE"
+    assert not Refund.objects.exists()
+
+
+@pytest.mark.parametrize("other", [{"amount": 2399}, {"currency": "usd"}])
+def test_money_in_question_buys_nothing_and_does_not_go_back_by_itself(
+    hold: BookingHold, stripe: Stripe, clock: Clock, other: dict[str, Any]
+) -> None:
+    begin_payment(hold)
+    store_event("payment_intent.succeeded", act(stripe, hold, **other))
+    run_due_work()
+    clock.move(seconds=400)
+    expire_due_holds(limit=10)
+
+    run_due_work()
+
+    assert not Booking.objects.exists()
+    assert not Refund.objects.exists()
+    assert open_kinds() == ["payment_mismatch"]
+
+
+def test_late_money_buys_a_slot_that_is_still_free(
+    hold: BookingHold, stripe: Stripe, clock: Clock
+) -> None:
+    pay_late(stripe, clock, hold)
+
+    settle_twice()
+
+    booking = Booking.objects.select_related("hold", "payable").get()
+    assert (booking.hold.source, booking.units) == ("LATE_PAYMENT", hold.units)
+    assert (booking.start_time, booking.price_minor) == (hold.start_time, 2400)
+    assert booking.payable is not None
+    assert (booking.payable.owed_minor, booking.payable.status) == (2400, "PAID")
+    assert sent_back(stripe) == []
+
+
+def test_late_money_for_a_slot_that_is_taken_goes_back_and_its_customer_hears_of_it(
+    hold: BookingHold, stripe: Stripe, clock: Clock
+) -> None:
+    pay_late(stripe, clock, hold)
+    make_hold(resource=hold.resource)
+
+    settle_twice()
+
+    assert not Booking.objects.exists()
+    assert sent_back(stripe) == [2400]
+    assert cause() == "The slot was taken meanwhile."
+    assert open_kinds() == []
+    assert mails() == ["late_payment_refunded"]
+
+
+def test_of_several_places_all_are_bought_or_none(stripe: Stripe, clock: Clock) -> None:
+    resource = make_priced_resource(units=3)
+    hold = make_hold(resource=resource, units=2)
+    pay_late(stripe, clock, hold)
+    make_hold(resource=resource, units=2)
+
+    settle_twice()
+
+    assert not Booking.objects.exists()
+    assert sent_back(stripe) == [4800]
+
+
+def test_money_for_a_slot_that_was_given_back_goes_back(
+    hold: BookingHold, stripe: Stripe
+) -> None:
+    begin_payment(hold)
+    intent_id = act(stripe, hold)
+    release_hold(hold_id=hold.pk, customer_id=hold.customer_id)
+    store_event("payment_intent.succeeded", intent_id)
+
+    run_due_work()
+
+    assert cause() == "The customer gave the slot back."
+    assert sent_back(stripe) == [2400]
+
+
+def test_money_that_is_more_than_a_quarter_of_an_hour_late_goes_back(
+    hold: BookingHold, stripe: Stripe, clock: Clock
+) -> None:
+    pay_late(stripe, clock, hold, seconds=300 + 901)
+
+    settle_twice()
+
+    assert cause() == "It came too late."
+    assert sent_back(stripe) == [2400]
+
+
+def test_money_for_a_time_that_has_begun_goes_back(
+    hold: BookingHold, stripe: Stripe, clock: Clock
+) -> None:
+    BookingHold.objects.filter(pk=hold.pk).update(expires_at=hold.start_time)
+    seconds = (hold.start_time - hold.created_at).total_seconds()
+    pay_late(stripe, clock, hold, seconds=int(seconds) + 2)
+
+    settle_twice()
+
+    assert cause() == "The time has begun."
+    assert sent_back(stripe) == [2400]
+
+
+def test_who_has_the_time_already_gets_the_money_back(
+    hold: BookingHold, stripe: Stripe, clock: Clock
+) -> None:
+    pay_late(stripe, clock, hold)
+    make_hold(resource=hold.resource, customer=hold.customer)
+
+    settle_twice()
+
+    assert cause() == "The customer has booked this time again."
+    assert sent_back(stripe) == [2400]
+
+
+def test_money_for_what_is_closed_by_now_goes_back(
+    hold: BookingHold, stripe: Stripe, clock: Clock
+) -> None:
+    pay_late(stripe, clock, hold)
+    venue = hold.resource.venue
+    day = hold.start_time.date()
+    DateException.objects.create(venue=venue, kind="CLOSED", date=day)
+
+    settle_twice()
+
+    assert cause() == "It is closed then."
+    assert sent_back(stripe) == [2400]
+
+
+def test_money_for_a_resource_that_is_not_sold_any_more_goes_back(
+    hold: BookingHold, stripe: Stripe, clock: Clock
+) -> None:
+    pay_late(stripe, clock, hold)
+    type(hold.resource).objects.update(is_bookable=False)
+
+    settle_twice()
+
+    assert cause() == "It is closed then."
+
+
+def test_money_for_a_cancelled_booking_goes_back(
+    either: BookingHold, stripe: Stripe
+) -> None:
+    from bookings.services.paying import confirm_paid_hold
+
+    begin_payment(either)
+    booking, _ = confirm_paid_hold(
+        hold_id=either.pk, customer_id=either.customer_id, pay="at_venue"
+    )
+    intent_id = act(stripe, either)
+    cancel_booking(booking_id=booking.pk, customer_id=booking.customer_id)
+    store_event("payment_intent.succeeded", intent_id)
+
+    run_due_work()
+
+    booking.refresh_from_db()
+    assert (booking.status, sent_back(stripe)) == ("CANCELLED", [2400])
+    assert cause() == "The booking is cancelled."
+    assert CardPayment.objects.get().status == "SUCCEEDED"
+
+
+def test_money_that_staff_took_over_without_a_sale_is_theirs_to_decide() -> None:
+    payable = make_payable(0)
+    make_cash(payable, 100, may_exceed=True)
+
+    settle_payable(payable_id=payable.pk)
+    settle_payable(payable_id=uuid7())
+
+    assert not Refund.objects.exists()
