@@ -11,8 +11,10 @@ from bookings.services import cancelling, holds
 from notifications.models import Notification
 from payments.models import CardPayment, Refund
 from payments.services import events
+from payments.services.refund_desk import retry_refund
 from payments.services.refunds import refund_amount
-from recovery.models import InboxEvent
+from recovery.models import Case, InboxEvent
+from recovery.rowqueue import MAX_DEATHS
 from slotbase.accounts.models import User
 from tests.crashes.test_kill_points import (
     AFTER_COMMIT,
@@ -105,6 +107,13 @@ def require_cancelled(till: Till) -> None:
     assert Refund.objects.get().status == "SUCCEEDED"
     till.require_all_is_well(refunded=1)
     assert len(till.mails()) == 2
+
+
+def require_refunded_by_staff(till: Till) -> None:
+    """The same, and its customer was told in between that it takes longer."""
+    assert Refund.objects.get().status == "SUCCEEDED"
+    till.require_all_is_well(refunded=1)
+    assert len(till.mails()) == 3
 
 
 # --- Between the intent at Stripe and its row ---------------------------------------
@@ -320,6 +329,23 @@ def test_a_worker_that_dies_while_stripe_answers_refunds_once(till: Till) -> Non
     sweep()
 
     require_cancelled(till)
+
+
+@pytest.mark.parametrize("point", ["claimed", "called"])
+def test_a_refund_that_kills_its_workers_waits_for_staff_who_can_send_it(
+    till: Till, point: str
+) -> None:
+    make_cancelling_booking(till)
+
+    till.kill(f"refund.{point}", ATTEMPT_REFUND, times=MAX_DEATHS)
+    sweep()
+    refund = Refund.objects.get()
+    assert (refund.status, Case.objects.get().kind) == ("NEEDS_STAFF", "refund_failure")
+
+    retry_refund(refund_id=refund.pk, staff_id=make_staff().pk)
+    sweep()
+
+    require_refunded_by_staff(till)
 
 
 def test_without_the_frozen_key_the_customer_would_get_it_twice(till: Till) -> None:
