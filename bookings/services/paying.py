@@ -148,9 +148,10 @@ def _ask_stripe(hold_id: UUID, customer_id: UUID, pay: str) -> Intent | None:
 def _settle_late(hold_id: UUID, customer_id: UUID) -> tuple[Booking, bool] | None:
     """The booking that money for a hold that is over buys or bought, if it does."""
     payable_id = get_hold(hold_id, customer_id=customer_id).payable_id
+    if payable_id is None:
+        return None
     if not Payable.objects.filter(pk=payable_id, paid_minor__gt=0).exists():
         return None
-    assert payable_id is not None, "it exists"  # noqa: S101
     if (earlier := find_booking_of(payable_id)) is not None:
         return earlier, False
     settle_payable(payable_id=payable_id)

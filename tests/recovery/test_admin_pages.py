@@ -11,7 +11,13 @@ from django.test import Client
 from django.urls import reverse
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
-from bookings.models import Booking, BookingHold, DateException, Resource
+from bookings.models import (
+    Booking,
+    BookingHold,
+    CancellationPolicy,
+    DateException,
+    Resource,
+)
 from notifications.models import Notification
 from recovery import heartbeats
 from recovery.models import (
@@ -35,6 +41,7 @@ pytestmark = pytest.mark.django_db
 
 PAGES = {
     *(Booking, BookingHold, Resource, DateException, AuditEntry),
+    CancellationPolicy,
     *(User, Venue, Group, PeriodicTask),
     *(Case, WebhookFailure, InboxEvent, OutboxEvent, EventDelivery, Heartbeat),
     Notification,
@@ -52,6 +59,7 @@ def superuser() -> User:
 def rows(client: Client, superuser: User) -> Client:
     """A superuser's client, and a row on every page."""
     venue = make_booking().resource.venue
+    CancellationPolicy.objects.create(venue=venue, name="Until the day before")
     DateException.objects.create(venue=venue, date=date(2030, 1, 1), kind="CLOSED")
     minutely = IntervalSchedule.objects.create(every=60, period="seconds")
     PeriodicTask.objects.create(name="sweep", task="x.sweep", interval=minutely)
