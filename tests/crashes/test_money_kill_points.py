@@ -13,7 +13,7 @@ from payments.models import CardPayment, Refund
 from payments.services import events
 from payments.services.refund_desk import retry_refund
 from payments.services.refunds import refund_amount
-from recovery.models import Case, InboxEvent
+from recovery.models import AuditEntry, Case, InboxEvent
 from recovery.rowqueue import MAX_DEATHS
 from slotbase.accounts.models import User
 from tests.crashes.test_kill_points import (
@@ -26,6 +26,7 @@ from tests.crashes.test_kill_points import (
     post_webhook,
 )
 from tests.crashes.till import Till
+from tests.crashes.worker import PAUSED, end_leases
 from tests.factories import make_customer, make_staff
 from tests.payments.money import (
     PRICE,
@@ -346,6 +347,28 @@ def test_a_refund_that_kills_its_workers_waits_for_staff_who_can_send_it(
     sweep()
 
     require_refunded_by_staff(till)
+
+
+# One that is paused with its transaction open keeps the payable locked: others wait,
+# as long as PostgreSQL lets it.
+@pytest.mark.parametrize("point", ["claimed", "called"])
+def test_a_worker_that_was_paused_over_a_refund_wakes_up_too_late(
+    till: Till, point: str
+) -> None:
+    make_cancelling_booking(till)
+    late = till.workers.start(ATTEMPT_REFUND, failpoints=f"refund.{point}=stop")
+    assert till.workers.wait(late) == PAUSED
+    end_leases()
+
+    till.live(ATTEMPT_REFUND)
+    done = Refund.objects.values().get()
+    assert till.workers.go_on(late) == 0
+
+    assert Refund.objects.values().get() == done
+    refused = AuditEntry.objects.filter(action="late_record_refused")
+    assert refused.get().subject_id == str(done["id"])
+    sweep()
+    require_cancelled(till)
 
 
 def test_without_the_frozen_key_the_customer_would_get_it_twice(till: Till) -> None:
