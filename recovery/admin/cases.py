@@ -1,6 +1,7 @@
 """Back office: cases, the most urgent first. `actions` says what may be done."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, tzinfo
 from typing import Any, ClassVar, cast
 
@@ -46,6 +47,26 @@ from slotbase.lib.money import format_money
 #: Who looks after cases that are about no venue, beside those who see all of them.
 SUPPORT = ("support", "support_lead")
 CLOSED = (CaseStatus.RESOLVED, CaseStatus.DISCARDED)
+
+
+#: Groups at a venue: they see the cases that are theirs, and no others.
+AT_THE_VENUE = frozenset({"front_desk", "manager"})
+
+
+@dataclass(frozen=True)
+class Background:
+    """What another app knows of the cases of a kind, for their pages."""
+
+    facts: Callable[[Any], Mapping[str, Any]]
+    history: Callable[[Any], QuerySet[AuditEntry]] | None = None
+
+
+_backgrounds: dict[str, Background] = {}
+
+
+def register_background(background: Background, *kinds: str) -> None:
+    """Show this on the pages of cases of these kinds, as it is at that time."""
+    _backgrounds.update(dict.fromkeys(kinds, background))
 
 
 class StateFilter(ConditionFilter):
@@ -141,6 +162,7 @@ class CaseAdmin(ActingAdmin[Any]):
                 )
             },
         ),
+        ("How it stands", {"fields": ("facts",), "classes": ("bare",)}),
         ("Details", {"fields": ("shown_details",), "classes": ("bare",)}),
         ("How it ended", {"fields": closed_fields}),
         HISTORY,
@@ -201,6 +223,8 @@ class CaseAdmin(ActingAdmin[Any]):
             return hidden
         if not obj.details:
             hidden += ("shown_details",)
+        if obj.kind not in _backgrounds:
+            hidden += ("facts",)
         if obj.status in cases.IS_OPEN:
             hidden += tuple(
                 each for each in self.closed_fields if not getattr(obj, each, None)
@@ -217,6 +241,9 @@ class CaseAdmin(ActingAdmin[Any]):
 
     def history_of(self, row: Case) -> QuerySet[AuditEntry]:
         """What was done with what it is about belongs to its story."""
+        known = _backgrounds.get(row.kind)
+        if known is not None and known.history is not None:
+            return self.entries_of(row) | known.history(row)
         about = {"subject_type": row.subject_type, "subject_id": row.subject_id}
         return self.entries_of(row) | AuditEntry.objects.filter(**about)
 
@@ -296,12 +323,24 @@ class CaseAdmin(ActingAdmin[Any]):
 
     @admin.display(description="details")
     def shown_details(self, case: Case) -> str:
-        """Each fact in a line; rows of a list one below the other."""
-        facts = {
-            say_action(name): value if isinstance(value, list) else [value]
-            for name, value in case.details.items()
-        }
-        return render_to_string("admin/details.html", {"facts": facts})
+        """What was found when the case was opened."""
+        named = {say_action(name): value for name, value in case.details.items()}
+        return _render_facts(named)
+
+    @admin.display(description="how it stands")
+    def facts(self, case: Case) -> str:
+        """What is true now of what it is about."""
+        return _render_facts(_backgrounds[case.kind].facts(case))
+
+
+def _render_facts(facts: Mapping[str, Any]) -> str:
+    """Each fact in a line; rows of a list one below the other."""
+    lines = {
+        name: value if isinstance(value, list) else [value]
+        for name, value in facts.items()
+        if value or value == 0
+    }
+    return render_to_string("admin/details.html", {"facts": lines})
 
 
 def of_webhook(field: str, label: str) -> Callable[[Any, Any], Any]:
@@ -353,7 +392,7 @@ class WebhookFailureAdmin(CaseAdmin):
                 )
             },
         ),
-        *CaseAdmin.fieldsets[3:-1],
+        *CaseAdmin.fieldsets[4:-1],
         PAYLOAD,
         HISTORY,
     )
