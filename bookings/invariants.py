@@ -88,7 +88,8 @@ register(
         "SELECT b.id FROM bookings_booking b WHERE b.status = 'CANCELLING'"
         " AND NOT EXISTS (SELECT FROM recovery_workflowrun r"
         " WHERE r.subject_type = 'booking' AND r.subject_id = b.id::text"
-        " AND r.name = 'cancellation' AND r.next_run_at IS NOT NULL)",
+        " AND r.name = 'cancellation' AND (r.next_run_at IS NOT NULL OR EXISTS ("
+        "  SELECT FROM recovery_case c WHERE c.fingerprint = 'workflow:' || r.id)))",
     ),
     Invariant("I8", "All money is for a booking, or goes back.", _ORPHANS),
     Invariant(

@@ -413,6 +413,28 @@ class Dispute(models.Model):
         return self.provider_id
 
 
+class Reconciliation(DueRow):
+    """What is compared with Stripe now and then: one row for each kind of object."""
+
+    name = models.CharField(max_length=32, unique=True)
+    seen_until = models.DateTimeField(
+        null=True, blank=True, help_text="By Stripe's clock."
+    )
+
+    class Meta(DueRow.Meta):
+        indexes = (
+            models.Index(
+                fields=["next_run_at"],
+                condition=Q(next_run_at__isnull=False),
+                name="payments_reconciliation_due",
+            ),
+        )
+        constraints = (*DueRow.due_constraints("payments_reconciliation"),)
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class RefundFailures(models.Manager["RefundFailure"]):
     """The cases of refunds that did not reach the customer."""
 

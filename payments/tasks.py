@@ -4,7 +4,7 @@ from uuid import UUID
 
 from celery import shared_task
 
-from payments.services import card_payments, reconciling, refund_calls
+from payments.services import card_payments, events, reconciling, refund_calls
 
 
 @shared_task(name="payments.attempt_card_payment")
@@ -23,3 +23,9 @@ def attempt_refund(*, id: str = "", **_: object) -> None:  # noqa: A002 - of the
 def reconcile_refund(*, refund_id: str, **_: object) -> None:
     """Ask Stripe what became of a refund."""
     reconciling.reconcile_refund(refund_id=UUID(refund_id))
+
+
+@shared_task(name="payments.reconcile_events")
+def reconcile_events(**_: object) -> None:
+    """Read Stripe's list of events, if it is time again."""
+    events.reconcile_events()

@@ -103,6 +103,11 @@ def process_inbox(**only: Any) -> int:
     return rowqueue.run_due(QUEUE, **only)
 
 
+def is_handled(provider: str, type: str) -> bool:  # noqa: A002 - of the webhook
+    """Whether any part of SlotBase wants webhooks of this type."""
+    return (provider, type) in _handlers
+
+
 def _handler_of(event: InboxEvent) -> Handler | None:
     return _handlers.get((event.provider, event.type))
 

@@ -52,6 +52,10 @@ SCHEDULE = {
         settings.SWEEP_INTERVAL_SECONDS,
         {"subscriber": "bookings.settling"},
     ),
+    "read Stripe's list of events": Entry("payments.reconcile_events", "money", 60),
+    "tell of failed refunds": Entry(
+        "recovery.deliver_events", "money", 5, {"subscriber": "bookings.refunds"}
+    ),
     "purge old holds": Entry("bookings.purge_holds", "bookings", 300),
     "deliver events to analytics": Entry(
         "recovery.deliver_events", "default", 2, {"subscriber": "analytics"}

@@ -55,6 +55,7 @@ PAYMENT_GRACE_SECONDS = env.int("PAYMENT_GRACE_SECONDS", default=180)
 LATE_RECLAIM_SECONDS = env.int("LATE_RECLAIM_SECONDS", default=900)
 # A refund of more than this, in whole units of its currency, is urgent if it fails.
 REFUND_ALERT_MAJOR = env.int("REFUND_ALERT_MAJOR", default=100)
+STRIPE_RECONCILE_SECONDS = env.int("STRIPE_RECONCILE_SECONDS", default=3600)
 RECONCILE_AFTER = timedelta(seconds=env.int("RECONCILE_AFTER_SECONDS", default=300))
 SWEEP_INTERVAL_SECONDS = env.float("SWEEP_INTERVAL_SECONDS", default=1.0)
 SWEEP_BATCH_SIZE = env.int("SWEEP_BATCH_SIZE", default=1000)

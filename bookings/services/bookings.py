@@ -114,7 +114,7 @@ def _why_not(hold: BookingHold, pay: str, now: datetime) -> Refusal | None:
         return HoldHasExpired()
     if not hold.price_minor or _is_paid(hold):
         return None
-    if _may_pay_at_venue(hold.resource.payment_mode, pay):
+    if may_pay_at_venue(hold.resource.payment_mode, pay):
         return None
     return _why_not_paid(get_latest_card_payment(hold.payable_id))
 
@@ -126,7 +126,8 @@ def _is_paid(hold: BookingHold) -> bool:
     return lock_payable(hold.payable_id).is_covered
 
 
-def _may_pay_at_venue(mode: str, pay: str) -> bool:
+def may_pay_at_venue(mode: str, pay: str) -> bool:
+    """Whether a booking can be confirmed unpaid, given what the customer chose."""
     if mode == PaymentMode.EITHER:
         return pay == PAY_AT_VENUE
     return mode == PaymentMode.AT_VENUE and pay != PAY_ONLINE

@@ -211,11 +211,15 @@ def expire_due_holds(*, limit: int) -> int:
 
 @retry_on_conflict
 def purge_old_holds(*, limit: int) -> int:
-    """Delete what came to nothing HOLD_RETENTION_DAYS ago; its audit stays."""
+    """Delete what came to nothing HOLD_RETENTION_DAYS ago; its audit stays.
+
+    What money came in for is kept.
+    """
     age = timedelta(days=settings.HOLD_RETENTION_DAYS)
     old = BookingHold.objects.filter(
         status__in=[HoldStatus.EXPIRED, HoldStatus.RELEASED],
         released_at__lte=Now() - age,
+        payable__paid_at=None,
     )
     ids = list(old.order_by("released_at").values_list("pk", flat=True)[:limit])
     return BookingHold.objects.filter(pk__in=ids).delete()[0]

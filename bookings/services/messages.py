@@ -1,6 +1,7 @@
 """What customers are told about their bookings, with the transaction that did it."""
 
 from typing import Any
+from uuid import UUID
 
 from bookings.models import Booking, BookingHold
 from notifications.services.messages import queue_email, withdraw
@@ -63,6 +64,24 @@ def tell_late_refund(hold: BookingHold, payable: Payable) -> None:
         },
         dedupe_key=f"late_payment_refunded:{payable.pk}",
         **_about("hold", hold),
+    )
+
+
+@transaction_required
+def tell_refund_delayed(
+    booking: Booking, *, refund_id: UUID, amount_minor: int
+) -> None:
+    """Their refund did not arrive; people see to it."""
+    queue_email(
+        template="refund_delayed",
+        context={
+            **_slot(booking),
+            "reference": booking.reference,
+            "refund_minor": amount_minor,
+            "currency": booking.currency,
+        },
+        dedupe_key=f"refund_delayed:{refund_id}",
+        **_about("booking", booking),
     )
 
 

@@ -12,7 +12,7 @@ from bookings.errors import (
 from bookings.locks import lock_hold
 from bookings.models import Booking, BookingHold
 from bookings.queries import find_booking_of, get_hold
-from bookings.services.bookings import confirm_hold
+from bookings.services.bookings import confirm_hold, may_pay_at_venue
 from bookings.services.grace import give_grace
 from bookings.services.sales import ensure_payable
 from bookings.services.settling import settle_payable
@@ -109,7 +109,7 @@ def confirm_paid_hold(
             PaymentUndecided: as `confirm_hold`.
         Unavailable: too many requests ask Stripe already.
     """
-    intent = _ask_stripe(hold_id, customer_id)
+    intent = _ask_stripe(hold_id, customer_id, pay)
     failpoint("booking.asked")
     try:
         return confirm_hold(
@@ -124,9 +124,11 @@ def confirm_paid_hold(
         raise
 
 
-def _ask_stripe(hold_id: UUID, customer_id: UUID) -> Intent | None:
+def _ask_stripe(hold_id: UUID, customer_id: UUID, pay: str) -> Intent | None:
     """What Stripe says of the hold's undecided payment; None if there is none."""
     hold = get_hold(hold_id, customer_id=customer_id)
+    if may_pay_at_venue(hold.resource.payment_mode, pay):
+        return None  # nobody need wait for Stripe
     payment = get_latest_card_payment(hold.payable_id) if hold.payable_id else None
     if payment is None or payment.status not in UNDECIDED_PAYMENTS:
         return None

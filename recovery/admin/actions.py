@@ -1,17 +1,19 @@
 """Buttons of the pages of cases: those of every case, and those of each kind."""
 
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
-from recovery import cases, deliveries, inbox
+from recovery import cases, deliveries, inbox, runs
 from recovery.backoffice import RowAction, Wish
-from recovery.models import Case, EventDelivery, InboxEvent
+from recovery.models import Case, EventDelivery, InboxEvent, WorkflowRun
 from recovery.states import INBOX_MOVES, DeliveryStatus, InboxStatus
 from slotbase.lib.errors import InvalidState
 
 MAY_CLOSE = "recovery.change_case"
 MAY_REPLAY = "recovery.change_inboxevent"
 MAY_RETRY = "recovery.change_eventdelivery"
+MAY_RUN = "recovery.change_workflowrun"
 
 
 def is_taken(case: Any) -> bool:
@@ -52,6 +54,12 @@ def _is_dead_letter(case: Case) -> bool:
     dead = EventDelivery.objects.filter(status=DeliveryStatus.DEAD)
     is_delivery = case.subject_type == EventDelivery.subject()
     return is_delivery and dead.filter(pk=case.subject_id).exists()
+
+
+def _is_unfinished(case: Case) -> bool:
+    unfinished = WorkflowRun.objects.filter(finished_at=None)
+    is_run = case.subject_type == WorkflowRun.subject()
+    return is_run and unfinished.filter(pk=case.subject_id).exists()
 
 
 # --- What each does -----------------------------------------------------------
@@ -102,6 +110,17 @@ def _retry(case: Case, wish: Wish) -> None:
         raise InvalidState("There is no dead delivery behind this case.")
     delivery_id = int(case.subject_id)
     deliveries.retry_delivery(delivery_id=delivery_id, staff_id=wish.staff_id)
+
+
+def _resume_run(case: Case, wish: Wish) -> None:
+    cases.require_free(**_seen(case, wish))
+    runs.resume(run_id=UUID(case.subject_id), staff_id=wish.staff_id)
+
+
+def _abandon_run(case: Case, wish: Wish) -> None:
+    cases.require_free(**_seen(case, wish))
+    run_id = UUID(case.subject_id)
+    runs.abandon(run_id=run_id, staff_id=wish.staff_id, reason=wish.reason)
 
 
 # --- The buttons --------------------------------------------------------------
@@ -223,3 +242,46 @@ register_actions(
         is_free_for,
     ),
 )
+
+
+def _can_go_on(case: Case, staff_id: UUID) -> bool:
+    return is_free_for(case, staff_id) and _is_unfinished(case)
+
+
+def _is_left_over(case: Case, staff_id: UUID) -> bool:
+    return is_free_for(case, staff_id) and not _is_unfinished(case)
+
+
+def actions_of_a_run(permission: str = MAY_RUN) -> dict[str, RowAction[Any]]:
+    """For kinds of case about a workflow: it ends, and its case with it.
+
+    To close the case alone would leave a workflow that nobody looks at.
+    """
+    return {
+        "resume": RowAction(
+            "Resume the workflow",
+            "Goes on at once, with all its attempts. When it finishes, the case closes"
+            " itself.",
+            "The workflow goes on.",
+            permission,
+            _resume_run,
+            _can_go_on,
+        ),
+        "abandon": RowAction(
+            "Abandon the workflow",
+            "Leaves it as it is, for good: nothing more is done, and nothing undone."
+            " Closes the case. Say why, and who does what is left.",
+            "The workflow is abandoned, and its case is closed.",
+            permission,
+            _abandon_run,
+            _can_go_on,
+            needs_reason=True,
+        ),
+        **{
+            name: replace(FOR_EVERY_CASE[name], is_offered=_is_left_over)
+            for name in ("resolve", "discard")
+        },
+    }
+
+
+register_actions("workflow_stuck", **actions_of_a_run())

@@ -34,6 +34,7 @@ from recovery.errors import CaseHasChanged
 from recovery.models import AuditEntry, Case, InboxEvent, WebhookFailure
 from recovery.states import CaseSeverity, CaseStatus
 from slotbase.lib.backoffice import (
+    BackOfficeAdmin,
     ConditionFilter,
     ModelAdmin,
     OwnRowsFilter,
@@ -124,8 +125,35 @@ URGENCY = Switch(
 )
 
 
+class OwnVenuesAdmin(BackOfficeAdmin[Any]):
+    """Rows of one's own venues; those without a venue are for support."""
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """What this person may see."""
+        rows, user = super().get_queryset(request), cast("Any", request.user)
+        if sees_all_venues(user):
+            return rows
+        are_theirs = Q(venue__in=user.venues.all())
+        if user.groups.filter(name__in=SUPPORT).exists():
+            are_theirs |= Q(venue__isnull=True)
+        return rows.filter(are_theirs)
+
+    def history_view(
+        self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any
+    ) -> Any:
+        """Django looks for the row before it asks whether one may."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        return super().history_view(request, object_id, *args, **kwargs)
+
+    def zone_of(self, row: Any) -> tzinfo:
+        """Its venue's, if it has one."""
+        zone: tzinfo = row.venue.zone if row.venue else UTC
+        return zone
+
+
 @admin.register(Case)
-class CaseAdmin(ActingAdmin[Any]):
+class CaseAdmin(OwnVenuesAdmin, ActingAdmin[Any]):
     """What needs a person; shown with the time at which the rows were read."""
 
     audit_subject = "case"
@@ -175,28 +203,14 @@ class CaseAdmin(ActingAdmin[Any]):
     # --- Which, and in what order ----------------------------------------------
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        """Cases of one's own venues; those without a venue are for support."""
+        """With the time at which the rows were read."""
         rows: QuerySet[Any] = super().get_queryset(request).annotate(as_of=Now())
-        user = cast("Any", request.user)
-        if sees_all_venues(user):
-            return rows
-        are_theirs = Q(venue__in=user.venues.all())
-        if user.groups.filter(name__in=SUPPORT).exists():
-            are_theirs |= Q(venue__isnull=True)
-        return rows.filter(are_theirs)
+        return rows
 
     def get_ordering(self, request: HttpRequest) -> tuple[str | Switch, ...]:
         """The most severe first, then the most overdue; what is over, newest first."""
         is_history = request.GET.get("state") in StateFilter.conditions
         return ("-id",) if is_history else (URGENCY, "due_at", "id")
-
-    def history_view(
-        self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any
-    ) -> Any:
-        """Django looks for the row before it asks whether one may."""
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        return super().history_view(request, object_id, *args, **kwargs)
 
     # --- What may be done -------------------------------------------------------
 
@@ -230,10 +244,6 @@ class CaseAdmin(ActingAdmin[Any]):
                 each for each in self.closed_fields if not getattr(obj, each, None)
             )
         return hidden
-
-    def zone_of(self, row: Case) -> tzinfo:
-        """Its venue's, if it has one."""
-        return row.venue.zone if row.venue else UTC
 
     def entries_of(self, row: Case) -> QuerySet[AuditEntry]:
         """Of the case itself."""

@@ -89,6 +89,7 @@ def test_support_and_operations_work_on_cases_and_auditors_look() -> None:
     assert allowed("recovery.view_webhookfailure") == {*workers, "auditor"}
 
 
-def test_only_operations_retries_deliveries() -> None:
+def test_only_operations_retries_deliveries_and_workflows() -> None:
     assert allowed("recovery.change_eventdelivery") == {"operations"}
+    assert allowed("recovery.change_workflowrun") == {"operations"}
     assert allowed("recovery.view_heartbeat") == {"operations", "auditor"}

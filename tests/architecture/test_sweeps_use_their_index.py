@@ -24,8 +24,9 @@ from bookings.services.holds import purge_old_holds
 from recovery.deliveries import purge_delivered_events
 from recovery.idempotency import purge_old_records
 from recovery.inbox import empty_old_webhooks
-from recovery.locks import claim_due_row
-from recovery.models import EventDelivery, InboxEvent
+from recovery.locks import claim_due_row, lock_late_runs
+from recovery.models import EventDelivery, InboxEvent, WorkflowRun
+from recovery.runs import purge_finished_runs
 from slotbase.lib.clock import read_clock
 from tests.factories import make_customer, make_resource
 
@@ -130,6 +131,35 @@ PAYLOAD_PURGE = Sweep(
     *("recovery_inbox_to_empty", "received_at"),
 )
 
+WORKFLOWS = f"""
+INSERT INTO recovery_workflowrun (id, name, subject_type, subject_id, status, input,
+    reference, title, request_id, limit_at, next_run_at, finished_at)
+SELECT gen_random_uuid(), 'w', 't', at::text, '{{status}}', '{{{{}}}}', '', '', '', at,
+    {{due}}, {{finished}} {MOMENTS}
+"""
+OPEN_WORKFLOWS = WORKFLOWS.format(
+    age="interval '0'", due="at", status="RUNNING", finished="NULL"
+)
+ADVANCING = Sweep(
+    lambda: claim_all(WorkflowRun),
+    (OPEN_WORKFLOWS,),
+    *("recovery_workflow_due", "next_run_at"),
+)
+LATE = Sweep(
+    lambda: lock_late_runs(LIMIT),
+    (OPEN_WORKFLOWS,),
+    *("recovery_workflow_limit", "limit_at"),
+)
+WORKFLOW_PURGE = Sweep(
+    lambda: [None] * purge_finished_runs.__wrapped__(limit=LIMIT),
+    (
+        WORKFLOWS.format(
+            age="interval '90 days'", due="NULL", status="DONE", finished="at"
+        ),
+    ),
+    *("recovery_workflow_finished", "finished_at"),
+)
+
 
 def claim_all(model: Any, **conditions: Any) -> list[Any]:
     """Claim as a sweep does, from both ends, until nothing is due."""
@@ -221,10 +251,12 @@ def is_served(sweep: Sweep, nodes: list[dict[str, Any]]) -> bool:
     [
         *(EXPIRY, ENDING, HOLD_PURGE, KEY_PURGE),
         *(DELIVERING, PROCESSING, EVENT_PURGE, PAYLOAD_PURGE),
+        *(ADVANCING, LATE, WORKFLOW_PURGE),
     ],
     ids=[
         *("expiry", "ending", "hold purge", "key purge"),
         *("delivering", "processing", "event purge", "payload purge"),
+        *("advancing", "late workflows", "workflow purge"),
     ],
 )
 def test_a_sweep_is_served_by_its_index(sweep: Sweep) -> None:

@@ -137,7 +137,7 @@ def webhook() -> dict[str, Any]:
 def test_every_failpoint_has_its_test() -> None:
     of_the_engine = {
         f"{queue}.{point}"
-        for queue in ("outbox", "inbox")
+        for queue in ("outbox", "inbox", "workflow")
         for point in (*WITH_A_LEASE, *OF_A_FAILURE)
     }
 

@@ -29,6 +29,7 @@ def run_due_work() -> None:
                 card_payments.attempt_card_payments(),
                 refund_calls.attempt_refunds(),
                 deliveries.deliver_events("bookings.settling"),
+                deliveries.deliver_events("bookings.refunds"),
                 workflows.advance(),
                 inbox.process_inbox(),
             ]

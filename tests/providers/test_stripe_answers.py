@@ -306,7 +306,7 @@ def time_of(call: Callable[[], object]) -> float:
 def test_an_answer_that_drips_ends_in_time(stripe_says: Start, script: Script) -> None:
     stripe_says(script)
 
-    assert time_of(new_intent) < 0.7
+    assert time_of(new_intent) < 1.2
 
 
 @pytest.mark.parametrize("script", [STATUS_DRIPS, HEADERS_DRIP])
@@ -316,7 +316,7 @@ def test_without_the_deadline_a_drip_would_not_end(
     monkeypatch.setattr(transport, "_InTime", HTTPAdapter)
     stripe_says(script)
 
-    assert time_of(new_intent) > 1
+    assert time_of(new_intent) > 1.3
 
 
 def test_a_flood_ends_early(stripe_says: Start) -> None:
@@ -382,7 +382,7 @@ def full_server() -> Iterator[int]:
 
 @pytest.mark.parametrize(
     ("adapter", "least", "most"),
-    [(transport._InTime, 0.4, 0.8), (HTTPAdapter, 1.7, 2.5)],  # and without ours
+    [(transport._InTime, 0.4, 1.5), (HTTPAdapter, 1.7, 5)],  # and without ours
 )
 def test_several_addresses_share_the_time(
     settings: Any,

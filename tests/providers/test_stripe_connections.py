@@ -161,7 +161,20 @@ def test_it_works_over_tls(over_tls: Start) -> None:
 def test_a_drip_over_tls_ends_in_time(over_tls: Start) -> None:
     over_tls(HEADERS_DRIP)
 
-    assert time_of(new_intent) < 0.7
+    assert time_of(new_intent) < 1.2
+
+
+def test_a_handshake_that_never_comes_ends_in_time(
+    settings: Any, stripe_says: Start
+) -> None:
+    def say_nothing(connection: socket.socket) -> None:
+        while connection.recv(65536):
+            pass
+
+    server = stripe_says(say_nothing, reads_first=False)
+    settings.STRIPE_API_BASE = server.url.replace("http:", "https:")
+
+    assert time_of(new_intent) < 1.2
 
 
 def test_a_certificate_that_nobody_signed_is_not_trusted(

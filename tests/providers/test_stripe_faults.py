@@ -77,7 +77,7 @@ def failure(call: Callable[[], object]) -> ProviderError:
     began = time.monotonic()
     with pytest.raises(ProviderError) as caught:
         call()
-    assert time.monotonic() - began < 0.8
+    assert time.monotonic() - began < 2
     return caught.value
 
 

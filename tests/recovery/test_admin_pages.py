@@ -22,12 +22,14 @@ from recovery.models import (
     InboxEvent,
     OutboxEvent,
     WebhookFailure,
+    WorkflowRun,
 )
 from slotbase.accounts.models import User, Venue
 from slotbase.lib.backoffice import BackOfficeAdmin
 from tests.factories import make_booking, make_staff
 from tests.notifications.conftest import queue
 from tests.recovery.trouble import fail_delivery, fail_webhook
+from tests.workflow import Script, registered, start
 
 pytestmark = pytest.mark.django_db
 
@@ -36,6 +38,7 @@ PAGES = {
     *(User, Venue, Group, PeriodicTask),
     *(Case, WebhookFailure, InboxEvent, OutboxEvent, EventDelivery, Heartbeat),
     Notification,
+    WorkflowRun,
 }
 EACH_PAGE = pytest.mark.parametrize("model", sorted(PAGES, key=lambda m: m.__name__))
 
@@ -54,6 +57,8 @@ def rows(client: Client, superuser: User) -> Client:
     PeriodicTask.objects.create(name="sweep", task="x.sweep", interval=minutely)
     fail_webhook()
     fail_delivery()
+    with registered(Script()):
+        start()
     heartbeats.record_heartbeat("worker@host default")
     queue(venue_id=venue.pk)
     client.force_login(superuser)
@@ -159,7 +164,8 @@ def test_not_even_a_superuser_deletes(rows: Client, model: Any) -> None:
     "model",
     [
         *(Booking, BookingHold, AuditEntry, Group, Case, WebhookFailure),
-        *(InboxEvent, OutboxEvent, EventDelivery, Heartbeat, Notification),
+        *(InboxEvent, OutboxEvent, EventDelivery, Heartbeat, WorkflowRun),
+        Notification,
     ],
 )
 def test_what_only_the_code_writes_is_read_only(rows: Client, model: Any) -> None:

@@ -18,6 +18,7 @@ from recovery.models import (
     IdempotencyRecord,
     InboxEvent,
     OutboxEvent,
+    WorkflowRun,
 )
 from slotbase.lib.clock import read_clock
 from tests.factories import make_booking, make_hold
@@ -127,6 +128,28 @@ def dead_webhook_without_a_case() -> None:
     InboxEvent.objects.update(status="DEAD", next_run_at=None)
 
 
+def workflow_history_lacks_its_start() -> None:
+    make_run()
+
+
+def workflow_not_tried() -> None:
+    make_run(next_run_at=read_clock() - timedelta(minutes=6))
+
+
+def workflow_waits_without_a_case() -> None:
+    make_run(next_run_at=None)
+
+
+def late_workflow_without_a_case() -> None:
+    make_run(limit_at=read_clock() - timedelta(minutes=6))
+
+
+def make_run(**fields: Any) -> None:
+    tomorrow = read_clock() + timedelta(days=1)
+    about = {"name": "x", "subject_type": "booking", "subject_id": "1"}
+    WorkflowRun.objects.create(**{"limit_at": tomorrow, **about, **fields})
+
+
 def store_webhook() -> None:
     InboxEvent.objects.create(provider="stripe", event_id="evt_1", type="x")
 
@@ -147,11 +170,15 @@ BREAKS: list[tuple[str, Callable[[], None]]] = [
     ("I17", other_time_than_held),
     ("I9", key_with_two_answers),
     ("I6.case", case_history_lacks_its_opening),
+    ("I6.workflow", workflow_history_lacks_its_start),
     ("I3", webhook_forgotten),
     ("I11", webhook_not_tried),
     ("I11", event_not_tried),
+    ("I11", workflow_not_tried),
     ("I18", dead_event_without_a_case),
     ("I18", dead_webhook_without_a_case),
+    ("I18", workflow_waits_without_a_case),
+    ("I18.workflow", late_workflow_without_a_case),
 ]
 
 

@@ -17,7 +17,8 @@ HISTORY = ("recovery.auditentry",)
 CASES = ("recovery.case", "recovery.webhookfailure", "recovery.inboxevent")
 EVENTS = ("recovery.outboxevent", "recovery.eventdelivery")
 MESSAGES = ("notifications.notification",)
-ENGINES = (*EVENTS, "recovery.heartbeat")
+WORKFLOWS = ("recovery.workflowrun",)
+ENGINES = (*EVENTS, *WORKFLOWS, "recovery.heartbeat")
 EVERYTHING = (
     *(*CATALOGUE, *SALES, *CUSTOMERS, *VENUES, *HISTORY, *CASES, *ENGINES),
     *MESSAGES,
@@ -41,7 +42,8 @@ WORK_ON_CASES = _may("view", *CASES) | _may(
     "change", "recovery.case", "recovery.inboxevent"
 )
 SUPPORT = (
-    _may("view", *SALES, *CUSTOMERS, *CATALOGUE, *HISTORY, *EVENTS, *MESSAGES)
+    _may("view", *SALES, *CUSTOMERS, *CATALOGUE, *HISTORY, *EVENTS)
+    | _may("view", *MESSAGES, *WORKFLOWS)
     | WORK_ON_CASES
     | SEE_CONTACT_DATA
 )
@@ -61,8 +63,8 @@ MATRIX: dict[str, set[str]] = {
     "operations": _may("view", *HISTORY, *ENGINES, "accounts.venue", "auth.group")
     | _may("view", *MESSAGES)
     | WORK_ON_CASES
-    # Try dead deliveries again, or give them up.
-    | _may("change", "recovery.eventdelivery")
+    # Try dead deliveries and stuck workflows again, or give them up.
+    | _may("change", "recovery.eventdelivery", *WORKFLOWS)
     | _may("view add change", "accounts.user", "accounts.venuestaff")
     | _may("change", "auth.group")
     | _may("view change", "django_celery_beat.periodictask"),

@@ -85,12 +85,15 @@ def create_intent(
 ) -> Intent:
     """Make an intent that the customer can pay by card; nothing is charged by it.
 
+    A repeat with the same key tells what was so the first time, not what is so now.
+
     Raises:
+        ValueError: an amount that `check_chargeable` would refuse.
         ProviderError: see above.
     """
-    return _call(
+    return _post(
         read_intent,
-        *("post", "/v1/payment_intents"),
+        "/v1/payment_intents",
         patience=patience,
         idempotency_key=idempotency_key,
         amount=to_stripe(amount_minor, currency),
@@ -118,9 +121,9 @@ def cancel_intent(intent_id: str, *, idempotency_key: str) -> Intent:
         ProviderError: REFUSED with `payment_intent_unexpected_state` if it is paid,
             being paid or canceled; else see above.
     """
-    return _call(
+    return _post(
         _only(read_intent, intent_id),
-        *("post", f"{_path('payment_intents', intent_id)}/cancel"),
+        f"{_path('payment_intents', intent_id)}/cancel",
         idempotency_key=idempotency_key,
     )
 
@@ -166,13 +169,15 @@ def create_refund(
 ) -> RefundFact:
     """Give money back; its `status` tells whether the bank has done it.
 
+    A repeat with the same key tells what was so the first time, not what is so now.
+
     Raises:
         ProviderError: REFUSED with `charge_already_refunded` or `charge_disputed`, for
             example; else see above.
     """
-    return _call(
+    return _post(
         read_refund,
-        *("post", "/v1/refunds"),
+        "/v1/refunds",
         idempotency_key=idempotency_key,
         payment_intent=payment_intent_id,
         amount=to_stripe(amount_minor, currency),
@@ -277,6 +282,14 @@ def _only(read: Callable[[Any], Fact], id_: str) -> Callable[[Any], Fact]:
         return fact
 
     return read_it
+
+
+def _post(
+    read: Callable[[Any], Fact], path: str, *, idempotency_key: str, **more: Any
+) -> Fact:
+    if not idempotency_key:
+        raise ValueError("The SDK would make a key up, another one for each repeat.")
+    return _call(read, "post", path, idempotency_key=idempotency_key, **more)
 
 
 def _path(kind: str, id_: str) -> str:

@@ -155,11 +155,15 @@ class _PlainConnection(HTTPConnection):
 
     def _new_conn(self) -> socket.socket:
         """Try all addresses, but without the time anew for each of them."""
-        name, patience = self._dns_host, self.timeout
+        name = self._dns_host
+        patience: Any = self.timeout  # a number: _timeout made it
         try:
-            return self._connect_to_any(self._addresses(), patience)
+            connection = self._connect_to_any(self._addresses(), patience)
         finally:
             self._dns_host, self.timeout = name, patience
+        # For the handshake.
+        connection.settimeout(_at_most(patience))
+        return connection
 
     def _addresses(self) -> list[str]:
         try:
