@@ -134,7 +134,9 @@ class Typed(forms.Form):
         max_length=5000,
         widget=forms.Textarea({"rows": 4}),
         label="Evidence, if there is any",
-        error_messages={"required": "Say what shows it: a receipt, a transfer, a name."},
+        error_messages={
+            "required": "Say what shows it: a receipt, a transfer, a name."
+        },
     )
     reference = forms.CharField(
         required=False,

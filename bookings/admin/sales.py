@@ -34,6 +34,7 @@ from slotbase.lib.columns import (
     venue_slot,
     venue_time,
 )
+from slotbase.lib.ids import as_reference
 
 
 def from_today(days: int) -> Q:
@@ -151,12 +152,6 @@ class BookingAdmin(SaleAdmin):
     def history_of(self, row: Booking) -> QuerySet[AuditEntry]:
         """Its story begins with its hold."""
         return list_history(row)
-
-
-def as_reference(typed: str) -> str:
-    """A reference as we write it: in capitals, with a hyphen in the middle."""
-    letters = typed.strip().upper().replace("-", "")
-    return f"{letters[:5]}-{letters[5:]}" if len(letters) > 5 else letters
 
 
 class SlotClaimInline(BackOfficeInline[SlotClaim, BookingHold]):

@@ -1,6 +1,7 @@
 """Refunds: asked for under the payable's lock, so that no money goes back twice."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from uuid import UUID
 
 from django.db.models import Q, Sum
@@ -162,6 +163,27 @@ def left_minor(payment: Payment) -> int:
     taken = payment.disputes.exclude(status=DisputeStatus.WON)
     gone += taken.aggregate(Sum("amount_minor"))["amount_minor__sum"] or 0
     return payment.received_minor - gone
+
+
+@dataclass(frozen=True)
+class Refundable:
+    """A payment of which something can be given back now."""
+
+    payment: Payment
+    left_minor: int
+    currency: str
+
+
+def list_refundable(payable: Payable) -> list[Refundable]:
+    """What staff can give back of a payable, payment by payment."""
+    cards = payable.card_payments.filter(status=CardPaymentStatus.SUCCEEDED)
+    by_hand = payable.offline_payments.filter(reverses=None, reversed_by=None)
+    payments: list[Payment] = [*cards.order_by("id"), *by_hand.order_by("id")]
+    return [
+        Refundable(payment, left, currency_of(payment))
+        for payment in payments
+        if (left := refundable_minor(payment)) and not has_open_dispute(payment)
+    ]
 
 
 def has_open_dispute(payment: Payment) -> bool:

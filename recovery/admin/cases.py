@@ -41,7 +41,13 @@ from slotbase.lib.backoffice import (
     sees_all_venues,
 )
 from slotbase.lib.clock import Now
-from slotbase.lib.columns import badge, format_moment, format_state, venue_time
+from slotbase.lib.columns import (
+    badge,
+    follow,
+    format_moment,
+    format_state,
+    venue_time,
+)
 from slotbase.lib.errors import DomainError
 from slotbase.lib.money import format_money
 
@@ -128,14 +134,18 @@ URGENCY = Switch(
 class OwnVenuesAdmin(BackOfficeAdmin[Any]):
     """Rows of one's own venues; those without a venue are for support."""
 
+    #: From a row to its venue, of which there may be none.
+    path_to_venue: ClassVar[str] = "venue"
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """What this person may see."""
         rows, user = super().get_queryset(request), cast("Any", request.user)
         if sees_all_venues(user):
             return rows
-        are_theirs = Q(venue__in=user.venues.all())
+        path = self.path_to_venue
+        are_theirs = Q(**{f"{path}__in": user.venues.all()})
         if user.groups.filter(name__in=SUPPORT).exists():
-            are_theirs |= Q(venue__isnull=True)
+            are_theirs |= Q(**{f"{path}__isnull": True})
         return rows.filter(are_theirs)
 
     def history_view(
@@ -148,8 +158,13 @@ class OwnVenuesAdmin(BackOfficeAdmin[Any]):
 
     def zone_of(self, row: Any) -> tzinfo:
         """Its venue's, if it has one."""
-        zone: tzinfo = row.venue.zone if row.venue else UTC
-        return zone
+        return zone_of_venue(follow(row, self.path_to_venue))
+
+
+def zone_of_venue(venue: Any) -> tzinfo:
+    """Its time zone, or UTC if there is no venue."""
+    zone: tzinfo = venue.zone if venue else UTC
+    return zone
 
 
 @admin.register(Case)
@@ -205,7 +220,11 @@ class CaseAdmin(OwnVenuesAdmin, ActingAdmin[Any]):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """With the time at which the rows were read."""
         rows: QuerySet[Any] = super().get_queryset(request).annotate(as_of=Now())
-        return rows
+        user = cast("Any", request.user)
+        groups = set(user.groups.values_list("name", flat=True))
+        if user.is_superuser or not groups <= AT_THE_VENUE:
+            return rows
+        return rows.filter(audience__in=groups)
 
     def get_ordering(self, request: HttpRequest) -> tuple[str | Switch, ...]:
         """The most severe first, then the most overdue; what is over, newest first."""
