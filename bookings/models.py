@@ -9,7 +9,7 @@ from django.contrib.postgres.fields import (
     DateTimeRangeField,
     RangeOperators,
 )
-from django.core.validators import MinValueValidator
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import F, Func, Q, Value
 
@@ -25,6 +25,63 @@ from bookings.states import (
 from slotbase.accounts.models import User, Venue
 from slotbase.lib.clock import DatabaseNow
 from slotbase.lib.ids import uuid7
+
+
+class CancellationPolicy(models.Model):
+    """What a venue keeps of a price when a booking is cancelled: tiers by time."""
+
+    venue = models.ForeignKey(Venue, models.PROTECT, related_name="policies")
+    name = models.CharField(max_length=200)
+
+    class Meta:
+        verbose_name_plural = "cancellation policies"
+        ordering = ("venue", "name")
+        constraints = (
+            models.UniqueConstraint(
+                fields=["venue", "name"], name="bookings_policy_name"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class CancellationTier(models.Model):
+    """Up to so many hours before the start, this much is kept."""
+
+    policy = models.ForeignKey(CancellationPolicy, models.CASCADE, related_name="tiers")
+    hours_before = models.PositiveSmallIntegerField(
+        help_text="Up to so many hours before the start. After the last tier, and"
+        " until the start, all of the price is kept."
+    )
+    keep_percent = models.PositiveSmallIntegerField(
+        default=0, validators=[MaxValueValidator(100)]
+    )
+    keep_minor = models.PositiveIntegerField(
+        default=0, help_text="A flat fee on top, in minor units (cents)."
+    )
+
+    class Meta:
+        ordering = ("policy", "-hours_before")
+        constraints = (
+            models.UniqueConstraint(
+                fields=["policy", "hours_before"], name="bookings_tier_once"
+            ),
+            models.CheckConstraint(
+                condition=Q(keep_percent__lte=100), name="bookings_tier_percent"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.hours_before} h before"
+
+    def as_term(self) -> dict[str, int]:
+        """As it is copied into a booking (`bookings.terms.Tier`)."""
+        return {
+            "hours_before": self.hours_before,
+            "keep_percent": self.keep_percent,
+            "keep_minor": self.keep_minor,
+        }
 
 
 class Resource(models.Model):
@@ -59,6 +116,14 @@ class Resource(models.Model):
     tax_rate = models.DecimalField(max_digits=5, decimal_places=2, default=0)
     payment_mode = models.CharField(
         max_length=10, choices=PaymentMode, default=PaymentMode.FREE
+    )
+    cancellation_policy = models.ForeignKey(
+        CancellationPolicy,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="resources",
+        help_text="Empty: nothing is kept until the start.",
     )
     requires_check_in = models.BooleanField(default=False)
     is_bookable = models.BooleanField(default=True)
@@ -369,6 +434,8 @@ class Booking(models.Model):
     cancelled_by = models.ForeignKey(
         User, models.PROTECT, null=True, blank=True, related_name="+"
     )
+    # As they were when it was booked (`bookings.terms`).
+    cancellation_terms = models.JSONField(default=list, db_default=[])
     cancel_reason = models.CharField(max_length=500, blank=True)
     restored_from = models.ForeignKey(
         "self", models.PROTECT, null=True, blank=True, related_name="+"

@@ -12,13 +12,14 @@ from django.db.models import Count, Q, QuerySet
 from bookings.errors import BookingNotFound, HoldNotFound, ResourceNotFound
 from bookings.hours import DAY, Interval, open_until
 from bookings.locks import RUNNING
-from bookings.models import Booking, BookingHold, Resource
+from bookings.models import Booking, BookingHold, CancellationTier, Resource
 from bookings.rules import Rules, get_rules
 from bookings.states import HoldStatus
+from bookings.terms import Quote, quote
 from payments.models import CardPayment, Refund
 from recovery.models import AuditEntry
 from slotbase.accounts.models import Venue
-from slotbase.lib.clock import Now
+from slotbase.lib.clock import Now, read_clock
 
 _TAKEN = """
 SELECT u.number, lower(c.during), upper(c.during)
@@ -155,6 +156,22 @@ def get_booking(booking_id: UUID, *, customer_id: UUID) -> Booking:
     return booking
 
 
+def list_terms(resource: Resource) -> list[dict[str, int]]:
+    """The terms on which a booking of this resource can be cancelled, as of now."""
+    tiers = CancellationTier.objects.filter(policy=resource.cancellation_policy_id)
+    return [tier.as_term() for tier in tiers.order_by("-hours_before")]
+
+
+def quote_cancellation(booking: Booking) -> Quote:
+    """What it would cost to cancel a booking now."""
+    return quote(
+        booking.cancellation_terms,
+        price_minor=booking.price_minor,
+        start=booking.start_time,
+        now=read_clock(),
+    )
+
+
 def find_booking_of(payable_id: UUID) -> Booking | None:
     """The booking that this money is for, if there is one."""
     bookings = Booking.objects.select_related("resource__venue")
@@ -192,7 +209,8 @@ def list_resources() -> QuerySet[Resource, Resource]:
     """What can be booked, with its venue and `capacity`."""
     live_units = Count("units", filter=Q(units__retired_at__isnull=True))
     return (
-        Resource.objects.select_related("venue")
+        Resource.objects.select_related("venue", "cancellation_policy")
+        .prefetch_related("cancellation_policy__tiers")
         .filter(is_bookable=True)
         .annotate(capacity=live_units)
     )

@@ -110,12 +110,12 @@ class Payable(models.Model):
             return PaymentStatus.REFUNDED
         if self.refunded_minor:
             return PaymentStatus.PARTIALLY_REFUNDED
-        if not self.paid_minor and self.owed_minor:
+        if not self.paid_minor:
             return PaymentStatus.UNPAID
         if self.paid_minor < self.owed_minor:
             return PaymentStatus.PARTIALLY_PAID
-        is_more = self.paid_minor > self.owed_minor
-        return PaymentStatus.OVERPAID if is_more else PaymentStatus.PAID
+        # What is on its way back is no credit.
+        return PaymentStatus.OVERPAID if self.excess_minor else PaymentStatus.PAID
 
 
 class PayableLine(models.Model):

@@ -60,7 +60,8 @@ CARD_PAYMENT_MOVES: dict[str, frozenset[str]] = {
         _ANY_INTENT - {CardPaymentStatus.PROCESSING}
     ),
     CardPaymentStatus.SUCCEEDED: frozenset(),
-    CardPaymentStatus.CANCELED: frozenset(),
+    # We had given up one that nobody knew of, and it was paid all the same.
+    CardPaymentStatus.CANCELED: frozenset({CardPaymentStatus.SUCCEEDED}),
 }
 #: At most one of a payable at a time.
 UNDECIDED_PAYMENTS = (

@@ -7,7 +7,14 @@ from django.contrib import admin
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest
 
-from bookings.models import DateException, OpeningHours, Resource, ResourceUnit
+from bookings.models import (
+    CancellationPolicy,
+    CancellationTier,
+    DateException,
+    OpeningHours,
+    Resource,
+    ResourceUnit,
+)
 from bookings.states import ExceptionKind, PaymentMode
 from recovery.backoffice import HISTORY, AuditedAdmin
 from slotbase.lib.backoffice import BackOfficeInline, ModelForm, OwnRowsFilter
@@ -51,6 +58,29 @@ class OpeningHoursInline(BackOfficeInline[OpeningHours, Resource]):
     can_delete = True
 
 
+class TierInline(BackOfficeInline[CancellationTier, CancellationPolicy]):
+    model = CancellationTier
+    fields = ("hours_before", "keep_percent", "keep_minor")
+    can_delete = True
+
+
+@admin.register(CancellationPolicy)
+class CancellationPolicyAdmin(AuditedAdmin[CancellationPolicy]):
+    """What is kept when a booking is cancelled; bookings keep the terms they have."""
+
+    audit_subject = "cancellation_policy"
+    venue_path = "venue"
+    inlines = (TierInline,)
+    can_add = True
+    set_once = ("venue",)
+    editable_fields = ("name",)
+    fieldsets = (("Policy", {"fields": ("venue", "name")}), HISTORY)
+    list_display = ("name", "venue")
+    list_filter = (("venue", OwnRowsFilter),)
+    list_select_related = ("venue",)
+    search_fields = ("name",)
+
+
 class ResourceForm(ModelForm[Resource]):
     """Says in words what the database would refuse."""
 
@@ -67,6 +97,10 @@ class ResourceForm(ModelForm[Resource]):
             self.add_error("min_minutes", "At least one step.")
         if shortest and longest and longest < shortest:
             self.add_error("max_minutes", "Not shorter than the shortest.")
+        policy = given.get("cancellation_policy")
+        venue = given.get("venue") or getattr(self.instance, "venue", None)
+        if policy and venue and policy.venue_id != venue.pk:
+            self.add_error("cancellation_policy", "It belongs to another venue.")
         if given.get("payment_mode") == PaymentMode.FREE and given.get("price_minor"):
             self.add_error("price_minor", "What is free has no price.")
 
@@ -87,7 +121,7 @@ class ResourceAdmin(AuditedAdmin[Resource]):
         *("step_minutes", "min_minutes", "max_minutes"),
         *("buffer_before_minutes", "buffer_after_minutes"),
         *("notice_minutes", "horizon_days"),
-        *("payment_mode", "price_minor", "tax_rate"),
+        *("payment_mode", "price_minor", "tax_rate", "cancellation_policy"),
     )
     fieldsets = (
         (
@@ -99,7 +133,15 @@ class ResourceAdmin(AuditedAdmin[Resource]):
                 )
             },
         ),
-        ("Price", {"fields": ("payment_mode", "price_minor", "price", "tax_rate")}),
+        (
+            "Price",
+            {
+                "fields": (
+                    *("payment_mode", "price_minor", "price", "tax_rate"),
+                    "cancellation_policy",
+                )
+            },
+        ),
         ("Length", {"fields": ("step_minutes", "min_minutes", "max_minutes")}),
         (
             "Around it",

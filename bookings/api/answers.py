@@ -32,6 +32,17 @@ class Venue(serializers.Serializer[Any]):
     address = serializers.CharField()
 
 
+class Term(serializers.Serializer[Any]):
+    """What is kept of the price if it is cancelled up to so many hours before."""
+
+    hours_before = serializers.IntegerField()
+    keep_percent = serializers.IntegerField()
+    keep_minor = serializers.IntegerField(help_text=f"On top of the part. {PRICE}")
+
+
+TERMS = "After the last one, all is kept. None: nothing is, until it begins."
+
+
 class Resource(serializers.Serializer[Any]):
     """Something that can be booked."""
 
@@ -52,6 +63,7 @@ class Resource(serializers.Serializer[Any]):
     horizon_days = serializers.IntegerField(help_text="Book this far ahead at most.")
     payment_mode = serializers.ChoiceField(PaymentMode.choices)
     price_minor = serializers.IntegerField(help_text=f"One step of one unit. {PRICE}")
+    cancellation_terms = Term(many=True, help_text=TERMS)
     currency = serializers.CharField(help_text="ISO 4217.")
 
 
@@ -136,6 +148,7 @@ class Booking(serializers.Serializer[Any]):
     refund_status = serializers.ChoiceField(RefundProgress.choices)
     price_minor = serializers.IntegerField(help_text=PRICE)
     currency = serializers.CharField(help_text="ISO 4217.")
+    cancellation_terms = Term(many=True, help_text=TERMS)
     created_at = serializers.DateTimeField()
     cancelled_at = serializers.DateTimeField(allow_null=True)
     version = serializers.IntegerField(help_text="Grows with each change.")
@@ -155,6 +168,15 @@ class Cancellation(Booking):
 
     refunds = Refund(many=True)
     status_url = serializers.CharField(help_text="Where to look again.")
+
+
+class CancellationQuote(serializers.Serializer[Any]):
+    """What it would cost to cancel now."""
+
+    fee_minor = serializers.IntegerField(help_text=f"What is kept. {PRICE}")
+    refund_minor = serializers.IntegerField(help_text=f"What goes back. {PRICE}")
+    currency = serializers.CharField(help_text="ISO 4217.")
+    valid_until = serializers.DateTimeField(help_text="It costs no more until then.")
 
 
 class HistoryEntry(serializers.Serializer[Any]):

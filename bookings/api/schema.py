@@ -266,6 +266,20 @@ get_history = extend_schema_view(
         },
     )
 )
+quote_cancellation = extend_schema_view(
+    get=operation(
+        "quoteCancellation",
+        "See what it costs to cancel",
+        "By the terms of the booking, as of now.",
+        responses={
+            200: answer(answers.CancellationQuote, "The fee, and what goes back."),
+            **problems(
+                *(*PRIVATE, errors.BookingNotFound),
+                *(errors.NotCancellable, errors.CancellationClosed),
+            ),
+        },
+    )
+)
 cancel_booking = extend_schema_view(
     post=operation(
         "cancelBooking",

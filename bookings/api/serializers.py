@@ -11,6 +11,7 @@ from bookings.models import Booking, BookingHold, Resource
 from bookings.queries import FreeSlot
 from bookings.rules import Rules
 from bookings.states import HoldStatus
+from bookings.terms import Quote
 from payments.models import CardPayment, Refund
 from payments.queries import get_latest_card_payment, list_refunds, say_progress
 from payments.states import UNDECIDED_PAYMENTS
@@ -212,6 +213,7 @@ def show_booking(booking: Booking) -> dict[str, Any]:
         "refund_status": say_progress(list_refunds(booking.payable)),
         "price_minor": booking.price_minor,
         "currency": booking.currency,
+        "cancellation_terms": booking.cancellation_terms,
         "created_at": in_utc(booking.created_at),
         "cancelled_at": booking.cancelled_at and in_utc(booking.cancelled_at),
         "version": booking.version,
@@ -224,6 +226,17 @@ def show_cancellation(booking: Booking) -> dict[str, Any]:
         **show_booking(booking),
         "refunds": [_show_refund(each) for each in list_refunds(booking.payable)],
         "status_url": f"/api/v1/bookings/{booking.pk}/",
+    }
+
+
+def show_quote(booking: Booking, quote: Quote) -> dict[str, Any]:
+    """What a cancellation would cost now; later it may cost more."""
+    kept = booking.payable.kept_minor if booking.payable else 0
+    return {
+        "fee_minor": quote.fee_minor,
+        "refund_minor": max(kept - quote.fee_minor, 0),
+        "currency": booking.currency,
+        "valid_until": in_utc(quote.until),
     }
 
 
@@ -262,6 +275,8 @@ def show_venue(venue: Venue) -> dict[str, Any]:
 
 def show_resource(resource: Resource, capacity: int) -> dict[str, Any]:
     """A resource in the catalogue; `price_minor` buys one step of one unit."""
+    policy = resource.cancellation_policy
+    terms = [tier.as_term() for tier in policy.tiers.all()] if policy else []
     return {
         "id": resource.pk,
         "slug": resource.slug,
@@ -278,6 +293,7 @@ def show_resource(resource: Resource, capacity: int) -> dict[str, Any]:
         "horizon_days": resource.horizon_days,
         "payment_mode": resource.payment_mode,
         "price_minor": resource.price_minor,
+        "cancellation_terms": terms,
         "currency": resource.venue.currency,
     }
 

@@ -22,5 +22,9 @@ urlpatterns = [
     path("bookings/", views.BookingListView.as_view()),
     path("bookings/<uuid:booking_id>/", views.BookingView.as_view()),
     path("bookings/<uuid:booking_id>/history/", views.BookingHistoryView.as_view()),
+    path(
+        "bookings/<uuid:booking_id>/cancellation-quote/",
+        views.CancellationQuoteView.as_view(),
+    ),
     path("bookings/<uuid:booking_id>/cancel/", views.BookingCancelView.as_view()),
 ]

@@ -292,6 +292,18 @@ class BookingHistoryView(APIView):
         return Response({"results": [shapes.show_audit_entry(e) for e in entries]})
 
 
+@schema.quote_cancellation
+class CancellationQuoteView(APIView):
+    """What it would cost to cancel a booking."""
+
+    def get(self, request: Request, booking_id: UUID) -> Response:
+        """Answer with the fee and what would go back, as of now."""
+        booking = queries.get_booking(booking_id, customer_id=customer_of(request))
+        cancelling.require_cancellable(booking)
+        quote = queries.quote_cancellation(booking)
+        return Response(shapes.show_quote(booking, quote))
+
+
 @schema.cancel_booking
 class BookingCancelView(APIView):
     """Cancel a booking."""

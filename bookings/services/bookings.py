@@ -13,7 +13,7 @@ from bookings.errors import (
 )
 from bookings.locks import lock_hold
 from bookings.models import Booking, BookingHold
-from bookings.queries import get_booking
+from bookings.queries import get_booking, list_terms
 from bookings.services import messages
 from bookings.services.sales import ensure_payable
 from bookings.states import HOLD_MOVES, BookingStatus, HoldStatus, PaymentMode
@@ -178,6 +178,7 @@ def _insert_booking(hold: BookingHold, booking_id: UUID, now: datetime) -> Booki
         price_minor=hold.price_minor,
         currency=hold.currency,
         payable_id=hold.payable_id,
+        cancellation_terms=list_terms(hold.resource),
         created_at=now,
     )
 

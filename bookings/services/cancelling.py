@@ -11,7 +11,7 @@ from uuid import UUID
 from bookings.errors import CancellationClosed, NotCancellable
 from bookings.locks import lock_booking_with_hold
 from bookings.models import Booking, SlotClaim
-from bookings.queries import get_booking
+from bookings.queries import get_booking, quote_cancellation
 from bookings.services import messages
 from bookings.states import BOOKING_MOVES, BookingStatus
 from payments.locks import lock_payable
@@ -50,10 +50,7 @@ def cancel_booking(
     booking = lock_booking_with_hold(booking_id, customer_id=customer_id)
     if booking.status in {BookingStatus.CANCELLING, BookingStatus.CANCELLED}:
         return booking
-    if BookingStatus.CANCELLING not in BOOKING_MOVES[booking.status]:
-        raise NotCancellable(f"The booking is {booking.status}.")
-    if booking.start_time <= read_clock():
-        raise CancellationClosed("The booking has begun.")
+    require_cancellable(booking)
     actor = audit.Actor.customer(customer_id)
     if _mark_cancelling(booking, customer_id, reason, actor):
         idempotency.correct(once, status=202, object_id=booking_id)
@@ -62,6 +59,19 @@ def cancel_booking(
         complete_cancellation(booking, actor=actor)
         messages.tell_cancelled(booking)
     return get_booking(booking_id, customer_id=customer_id)
+
+
+def require_cancellable(booking: Booking) -> None:
+    """Refuse what its customer cannot cancel any more.
+
+    Raises:
+        NotCancellable: the customer is there already, or it is over.
+        CancellationClosed: it has begun.
+    """
+    if BookingStatus.CANCELLING not in BOOKING_MOVES[booking.status]:
+        raise NotCancellable(f"The booking is {booking.status}.")
+    if booking.start_time <= read_clock():
+        raise CancellationClosed("The booking has begun.")
 
 
 @transaction_required
@@ -73,7 +83,7 @@ def _mark_cancelling(
     refunds = []
     if booking.payable_id is not None:
         payable = lock_payable(booking.payable_id)
-        waive(payable)
+        waive(payable, fee_minor=quote_cancellation(booking).fee_minor)
         refunds = request_excess(payable, reason=RefundReason.CANCELLED, actor=actor)
     cancelled = {"cancelled_by": customer_id, "cancel_reason": reason}
     _move(booking, BookingStatus.CANCELLING, actor, **cancelled)

@@ -50,9 +50,9 @@ def start_payment(
         Unavailable: Stripe cannot be asked now; nothing was begun.
     """
     with client.bulkhead():
-        payment = _begin(hold_id, customer_id, once)
+        payment, is_new = _begin(hold_id, customer_id, once)
         if payment.status in card_payments.NOT_MADE:
-            payment = card_payments.attempt_now(payment.pk)
+            payment = card_payments.attempt_now(payment, is_ours=is_new)
     if payment.status == CardPaymentStatus.CANCELED:
         raise NothingToPay("It cannot be paid by card.")
     is_ready = payment.status not in card_payments.NOT_MADE
@@ -64,7 +64,7 @@ def start_payment(
 @retry_on_conflict
 def _begin(
     hold_id: UUID, customer_id: UUID, once: idempotency.Once | None
-) -> CardPayment:
+) -> tuple[CardPayment, bool]:
     """What is owed and the payment, durable before Stripe hears of it."""
     idempotency.begin(once, status=202, object_id=hold_id)
     hold = lock_hold(hold_id, customer_id=customer_id)

@@ -75,9 +75,11 @@ def _confirm(hold: BookingHold) -> bool:
 def _return_excess_of_cancelled(payable_id: UUID) -> None:
     """A booking that is over keeps what its policy says, and no more."""
     payable = lock_payable(payable_id)
-    booking = Booking.objects.get(payable=payable)
-    if booking.status in {BookingStatus.CANCELLING, BookingStatus.CANCELLED}:
-        _give_back(payable, cause="The booking is cancelled.")
+    bookings = Booking.objects.select_related("hold__resource__venue")
+    booking = bookings.get(payable=payable)
+    is_over = booking.status in {BookingStatus.CANCELLING, BookingStatus.CANCELLED}
+    if is_over and _give_back(payable, cause="The booking is cancelled."):
+        messages.tell_late_refund(booking.hold, payable)
 
 
 @retry_on_conflict

@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.db.models import F
@@ -23,7 +23,6 @@ from payments.services.intents import (
 )
 from payments.services.stamps import as_stamp_of_stripe
 from payments.states import (
-    CARD_PAYMENT_MOVES,
     UNDECIDED_PAYMENTS,
     CardPaymentStatus,
 )
@@ -41,22 +40,32 @@ SYSTEM = audit.Actor.system("card_payment")
 NOT_MADE = (CardPaymentStatus.CREATING, CardPaymentStatus.UNKNOWN)
 # Stripe forgets a key after a day, and would then do the same thing again.
 KEY_LASTS = timedelta(hours=23)
+LEASE_SECONDS = 60  # a customer waits
 
 
 @transaction_required
-def begin_card_payment(payable: Payable, *, actor: audit.Actor) -> CardPayment:
-    """The undecided card payment of a locked payable, or a new one of what is due."""
+def begin_card_payment(
+    payable: Payable, *, actor: audit.Actor
+) -> tuple[CardPayment, bool]:
+    """The undecided card payment of a locked payable, or a new one of what is due.
+
+    Says whether it is new: then the caller has its lease, and makes it.
+    """
     undecided = CardPayment.objects.filter(
         payable=payable, status__in=UNDECIDED_PAYMENTS
     )
     if (payment := undecided.first()) is not None:
-        return payment
+        return payment, False
     payment = CardPayment.objects.create(
         id=uuid7(),
         payable=payable,
         amount_minor=payable.due_minor,
         currency=payable.currency,
+        # Made by whoever begins it, who has it leased from the start.
         next_run_at=Now(),
+        attempts=1,
+        lease_token=uuid4(),
+        lease_until=Now() + timedelta(seconds=LEASE_SECONDS),
     )
     audit.record(
         actor=actor,
@@ -65,8 +74,7 @@ def begin_card_payment(payable: Payable, *, actor: audit.Actor) -> CardPayment:
         ids=[payment.pk],
         move=("", CardPaymentStatus.CREATING),
     )
-    after_commit("payments.attempt_card_payment", id=payment.pk)
-    return payment
+    return payment, True
 
 
 def attempt_card_payments(**only: Any) -> int:
@@ -74,10 +82,16 @@ def attempt_card_payments(**only: Any) -> int:
     return rowqueue.run_due(QUEUE, **only)
 
 
-def attempt_now(payment_id: UUID) -> CardPayment:
-    """Within a request: make the intent, unless a worker is at it; the payment then."""
-    rowqueue.run_due(IN_REQUEST, id=payment_id)
-    return CardPayment.objects.get(pk=payment_id)
+def attempt_now(payment: CardPayment, *, is_ours: bool) -> CardPayment:
+    """Within a request: make the intent, unless somebody else is at it; it then.
+
+    `is_ours`: the payment was begun by this request, which has its lease.
+    """
+    if is_ours:
+        rowqueue.run_claimed(IN_REQUEST, payment)
+    else:
+        rowqueue.run_due(IN_REQUEST, id=payment.pk)
+    return CardPayment.objects.get(pk=payment.pk)
 
 
 # --- Call: outside of any transaction ------------------------------------------
@@ -172,7 +186,7 @@ def _fail(
 ) -> Mapping[str, Any]:
     lock_payable(payment.payable_id)
     current = CardPayment.objects.get(pk=payment.pk)
-    if not CARD_PAYMENT_MOVES[current.status]:
+    if current.status not in UNDECIDED_PAYMENTS:
         return {"next_run_at": None}
     if is_over:
         title = f"Stripe did not take {payment.payable}"
@@ -197,7 +211,7 @@ QUEUE = rowqueue.RowQueue(
     fail=_fail,
     retry_seconds=lambda _: settings.CARD_PAYMENT_RETRY_SECONDS,
     provider="stripe",
-    lease_seconds=60,
+    lease_seconds=LEASE_SECONDS,
 )
 IN_REQUEST = replace(QUEUE, call=partial(_call, patience=Patience.REQUEST))
 

@@ -9,9 +9,13 @@ from django.db.models import Q
 from payments.locks import lock_payable
 from payments.models import CardPayment, Payable
 from payments.services import troubles
-from payments.services.payables import recount
-from payments.states import CARD_PAYMENT_MOVES, CardPaymentStatus
-from recovery import audit, cases, outbox
+from payments.services.payables import publish_settled, recount
+from payments.states import (
+    CARD_PAYMENT_MOVES,
+    UNDECIDED_PAYMENTS,
+    CardPaymentStatus,
+)
+from recovery import audit, cases
 from slotbase.lib.clock import Now
 from slotbase.lib.db import transaction_required
 from slotbase.lib.states import require_move
@@ -82,7 +86,7 @@ def apply_intent(
         return
     if to != payment.status and to not in CARD_PAYMENT_MOVES[payment.status]:
         return
-    if to == payment.status and not CARD_PAYMENT_MOVES[to]:
+    if to == payment.status and to not in UNDECIDED_PAYMENTS:
         return
     _tell_decline(payment, intent, actor)
     values = _facts(payment, intent) | _due(payment, to)
@@ -104,7 +108,7 @@ def _facts(payment: CardPayment, intent: Intent) -> dict[str, Any]:
 
 def _due(payment: CardPayment, to: str) -> dict[str, Any]:
     """What is not over is looked at again, or called off."""
-    if not CARD_PAYMENT_MOVES[to]:
+    if to not in UNDECIDED_PAYMENTS:
         return {"next_run_at": None, "client_secret": ""}
     if payment.cancel_requested_at and to == CardPaymentStatus.OPEN:
         return {"next_run_at": Now()}
@@ -178,20 +182,4 @@ def _question(payable: Payable, payment: CardPayment, cause: str) -> None:
         cause=cause,
         amount_minor=payment.received_minor,
         currency=payment.received_currency,
-    )
-
-
-@transaction_required
-def publish_settled(payable: Payable) -> None:
-    """Tell that money came in for a payable; what it means is for others to decide."""
-    outbox.publish(
-        "payments.payable_settled",
-        subject="payable",
-        facts={
-            payable.pk: {
-                "paid_minor": payable.paid_minor,
-                "owed_minor": payable.owed_minor,
-                "currency": payable.currency,
-            }
-        },
     )

@@ -5,8 +5,7 @@ from uuid import UUID
 from payments.locks import lock_payable
 from payments.models import CardPayment, Payable
 from payments.services import troubles
-from payments.services.intents import publish_settled
-from payments.services.payables import recount
+from payments.services.payables import publish_settled, recount
 from payments.services.refunds import refundable_minor, request_excess, request_refund
 from payments.states import CardPaymentStatus, RefundReason
 from recovery import audit, cases

@@ -16,8 +16,7 @@ from payments.errors import (
 )
 from payments.locks import lock_payable, next_receipt_number
 from payments.models import OfflinePayment, Payable
-from payments.services.intents import publish_settled
-from payments.services.payables import recount
+from payments.services.payables import publish_settled, recount
 from payments.states import OfflineMethod
 from recovery import audit
 from slotbase.lib.clock import Now

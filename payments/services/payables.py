@@ -15,7 +15,7 @@ from payments.states import (
     DisputeStatus,
     LineKind,
 )
-from recovery import audit
+from recovery import audit, outbox
 from slotbase.lib.clock import Now
 from slotbase.lib.db import transaction_required
 from slotbase.lib.enqueue import after_commit
@@ -40,21 +40,24 @@ def charge(payable: Payable, kind: LineKind, amount_minor: int) -> None:
 
 
 @transaction_required
-def waive(payable: Payable, *, keep_minor: int = 0) -> None:
-    """Nothing of a locked payable need be paid any more but so much.
+def waive(payable: Payable, *, fee_minor: int = 0) -> None:
+    """Nothing of a locked payable need be paid any more but a fee.
 
     The customer may have it open: what is undecided at Stripe is called off there.
     """
-    charge(payable, LineKind.WAIVER, min(keep_minor - payable.owed_minor, 0))
+    charge(payable, LineKind.WAIVER, -payable.owed_minor)
+    charge(payable, LineKind.FEE, fee_minor)
     call_off_card_payments(payable)
 
 
 @transaction_required
 def end_payables(payable_ids: Iterable[UUID], *, actor: audit.Actor) -> None:
-    """Their sales came to nothing: nothing is owed any more."""
+    """Their sales came to nothing: nothing is owed; money that is there is decided."""
     for payable in lock_payables(payable_ids):
         waive(payable)
         _record(payable, "payable.ended", actor)
+        if payable.excess_minor:
+            publish_settled(payable)
 
 
 @transaction_required
@@ -123,3 +126,19 @@ def recount(payable: Payable) -> None:
 @transaction_required
 def _record(payable: Payable, action: str, actor: audit.Actor) -> None:
     audit.record(actor=actor, action=action, subject="payable", ids=[payable.pk])
+
+
+@transaction_required
+def publish_settled(payable: Payable) -> None:
+    """Tell that money came in for a payable; what it means is for others to decide."""
+    outbox.publish(
+        "payments.payable_settled",
+        subject="payable",
+        facts={
+            payable.pk: {
+                "paid_minor": payable.paid_minor,
+                "owed_minor": payable.owed_minor,
+                "currency": payable.currency,
+            }
+        },
+    )

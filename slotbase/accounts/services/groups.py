@@ -9,6 +9,8 @@ CATALOGUE = (
     "bookings.resourceunit",
     "bookings.openinghours",
     "bookings.dateexception",
+    "bookings.cancellationpolicy",
+    "bookings.cancellationtier",
 )
 SALES = ("bookings.booking", "bookings.bookinghold")
 CUSTOMERS = ("accounts.user",)
@@ -71,6 +73,7 @@ MATRIX: dict[str, set[str]] = {
     "manager": _may("view", *SALES, *CUSTOMERS, *VENUES, *MESSAGES, *MONEY)
     | _may("view add change", *CATALOGUE, "accounts.venue")
     | _may("delete", "bookings.openinghours", "bookings.dateexception")
+    | _may("delete", "bookings.cancellationtier")
     | SEE_CONTACT_DATA,
     "support": SUPPORT,
     "support_lead": SUPPORT,
