@@ -117,6 +117,11 @@ class RefundForm(forms.Form):
             self.cleaned_data["amount"] = amount
 
     @property
+    def is_empty(self) -> bool:
+        """Whether there is no money that could go back."""
+        return not self.refundable
+
+    @property
     def payment_id(self) -> UUID:
         """The chosen payment."""
         return UUID(self.cleaned_data["payment"])

@@ -61,6 +61,7 @@ def test_nothing_may_be_deleted_but_hours_and_special_days() -> None:
     assert deletes == {
         ("manager", "bookings.delete_openinghours"),
         ("manager", "bookings.delete_dateexception"),
+        ("manager", "bookings.delete_cancellationtier"),
     }
 
 

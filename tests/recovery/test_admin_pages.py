@@ -11,8 +11,22 @@ from django.test import Client
 from django.urls import reverse
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
-from bookings.models import Booking, BookingHold, DateException, Resource
+from bookings.models import (
+    Booking,
+    BookingHold,
+    CancellationPolicy,
+    DateException,
+    Resource,
+)
 from notifications.models import Notification
+from payments.models import (
+    CardPayment,
+    Dispute,
+    OfflinePayment,
+    Payable,
+    Refund,
+    RefundFailure,
+)
 from recovery import heartbeats
 from recovery.models import (
     AuditEntry,
@@ -28,17 +42,20 @@ from slotbase.accounts.models import User, Venue
 from slotbase.lib.backoffice import BackOfficeAdmin
 from tests.factories import make_booking, make_staff
 from tests.notifications.conftest import queue
+from tests.payments.told import make_some_of_each
 from tests.recovery.trouble import fail_delivery, fail_webhook
 from tests.workflow import Script, registered, start
 
 pytestmark = pytest.mark.django_db
 
+MONEY = {Payable, CardPayment, OfflinePayment, Refund, Dispute, RefundFailure}
 PAGES = {
     *(Booking, BookingHold, Resource, DateException, AuditEntry),
+    CancellationPolicy,
     *(User, Venue, Group, PeriodicTask),
     *(Case, WebhookFailure, InboxEvent, OutboxEvent, EventDelivery, Heartbeat),
-    Notification,
-    WorkflowRun,
+    *(Notification, WorkflowRun),
+    *MONEY,
 }
 EACH_PAGE = pytest.mark.parametrize("model", sorted(PAGES, key=lambda m: m.__name__))
 
@@ -52,6 +69,7 @@ def superuser() -> User:
 def rows(client: Client, superuser: User) -> Client:
     """A superuser's client, and a row on every page."""
     venue = make_booking().resource.venue
+    CancellationPolicy.objects.create(venue=venue, name="Strict")
     DateException.objects.create(venue=venue, date=date(2030, 1, 1), kind="CLOSED")
     minutely = IntervalSchedule.objects.create(every=60, period="seconds")
     PeriodicTask.objects.create(name="sweep", task="x.sweep", interval=minutely)
@@ -61,6 +79,7 @@ def rows(client: Client, superuser: User) -> Client:
         start()
     heartbeats.record_heartbeat("worker@host default")
     queue(venue_id=venue.pk)
+    make_some_of_each(venue, superuser)
     client.force_login(superuser)
     return client
 
@@ -166,6 +185,7 @@ def test_not_even_a_superuser_deletes(rows: Client, model: Any) -> None:
         *(Booking, BookingHold, AuditEntry, Group, Case, WebhookFailure),
         *(InboxEvent, OutboxEvent, EventDelivery, Heartbeat, WorkflowRun),
         Notification,
+        *MONEY,
     ],
 )
 def test_what_only_the_code_writes_is_read_only(rows: Client, model: Any) -> None:
