@@ -7,7 +7,6 @@ customer agreed to stays, whatever the venue changes later.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 
@@ -21,9 +20,8 @@ class Tier:
 
     def keeps(self, price_minor: int) -> int:
         """How much of a price is kept, in minor units; never more than all of it."""
-        part = Decimal(price_minor) * self.keep_percent / 100
-        rounded = int(part.quantize(Decimal(1), rounding=ROUND_HALF_UP))
-        return min(rounded + self.keep_minor, price_minor)
+        part = (price_minor * self.keep_percent + 50) // 100  # half is rounded up
+        return min(part + self.keep_minor, price_minor)
 
 
 @dataclass(frozen=True)

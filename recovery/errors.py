@@ -37,4 +37,4 @@ class WorkflowIsRunning(InvalidState):
 
 
 class CaseHasChanged(Conflict):
-    code, title = "version_conflict", "Somebody changed this case meanwhile"
+    code, title = "version_conflict", "Somebody changed this meanwhile"

@@ -15,7 +15,7 @@ from recovery import invariants
 from slotbase.accounts.models import User
 from slotbase.accounts.services.groups import write_groups
 
-pytest_plugins = ["tests.product", "tests.row_queue"]
+pytest_plugins = ["tests.product", "tests.row_queue", "tests.adversity"]
 
 KEPT_TABLES = {"django_migrations", "django_content_type", "auth_permission"}
 

@@ -163,7 +163,8 @@ def _fail(
     is_over: bool,  # noqa: FBT001 - the queue's
 ) -> Mapping[str, Any]:
     message = lock_leased(row)
-    if failure.was_tried or failure.misconfigured:
+    is_begun = message.status == NotificationStatus.SENDING
+    if is_begun and (failure.was_tried or failure.misconfigured):
         outcome = failure.outcome or "error"
         record_attempt(message.pk, outcome=outcome, code=failure.code)
     unsure_since = _unsure_since(row, message, failure)

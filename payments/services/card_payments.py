@@ -104,7 +104,10 @@ def _call(payment: CardPayment, *, patience: Patience) -> Intent | None:
     assert payment.provider_id is not None, "a constraint"  # noqa: S101
     if payment.cancel_requested_at is None:
         return client.retrieve_intent(payment.provider_id, patience=patience)
-    return _call_off(payment.provider_id, f"{_key(payment)}:cancel")
+    # Twice is as good as once, and a key may hold an error: each attempt has its own.
+    return _call_off(
+        payment.provider_id, f"{_key(payment)}:cancel:{payment.lease_token}"
+    )
 
 
 def _call_off(intent_id: str, key: str) -> Intent:

@@ -6,7 +6,7 @@ second click, a reload or a second tab finds what the first one did.
 
 from dataclasses import dataclass
 from datetime import timedelta
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 from uuid import UUID
 
 from payments.errors import (
@@ -125,5 +125,6 @@ def _insert(payable: Payable, received: Received) -> OfflinePayment:
 
 def tax_within(amount_minor: int, rate: Decimal) -> int:
     """The tax that an amount includes, at so many percent, in minor units."""
-    net = Decimal(amount_minor) * 100 / (100 + rate)
-    return amount_minor - int(net.quantize(Decimal(1), rounding=ROUND_HALF_UP))
+    # In hundredths of a percent, so that all is whole numbers; half is rounded up.
+    whole, gross = 100_00, 100_00 + int(rate * 100)
+    return amount_minor - (2 * amount_minor * whole + gross) // (2 * gross)

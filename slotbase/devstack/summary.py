@@ -49,6 +49,7 @@ def _try_it(run: dict[str, str], demo: dict[str, Any]) -> Iterator[str]:
         yield f"  TOKEN={token}"
         yield f"  curl {run['SLOTBASE_URL']}/api/v1/resources/"
         yield _hold(run["SLOTBASE_URL"], demo)
+        yield from _pay(run["SANDBOX_URL"], demo)
     except (OSError, LookupError):
         return
 
@@ -63,6 +64,14 @@ def _hold(site: str, demo: dict[str, Any]) -> str:
         f'    -H "Authorization: Bearer $TOKEN" -H "Idempotency-Key: {key}" \\\n'
         f"    -H 'Content-Type: application/json' -d '{body}'"
     )
+
+
+def _pay(sandbox: str, demo: dict[str, Any]) -> Iterator[str]:
+    online = [each for each in demo["resources"] if each["payment_mode"] == "ONLINE"]
+    names = ", ".join(f"{each['name']} (resource {each['id']})" for each in online)
+    yield f"Paid online: {names}. POST .../holds/<id>/payment/, then, as the customer:"
+    order = {"payment_intent": "<client_secret up to _secret>", "outcome": "succeed"}
+    yield f"  curl {sandbox}/_sandbox/stripe/pay -d '{json.dumps(order)}'"
 
 
 def _free_slot(address: str) -> dict[str, str]:

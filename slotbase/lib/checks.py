@@ -1,6 +1,8 @@
 """Start-up check: with DEBUG off, unsafe settings stop every process at once."""
 
+import re
 from collections.abc import Iterator
+from itertools import pairwise
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
@@ -13,6 +15,12 @@ RANGES: dict[str, tuple[float, float]] = {
     "HOLD_TTL_SECONDS": (1, DAY),
     "MAX_ACTIVE_HOLDS": (1, 1000),
     "MAX_AVAILABILITY_DAYS": (1, 366),
+    "PAYMENT_GRACE_SECONDS": (0, DAY),
+    "LATE_RECLAIM_SECONDS": (0, DAY),
+    "REFUND_ALERT_MAJOR": (0, 1_000_000_000),
+    # Whoever waits for a webhook that was lost waits so long.
+    "RECONCILE_AFTER_SECONDS": (10, 3600),
+    "STRIPE_RECONCILE_SECONDS": (60, DAY),
     # django-celery-beat counts whole seconds.
     "SWEEP_INTERVAL_SECONDS": (1, 60),
     "SWEEP_BATCH_SIZE": (1, 100_000),
@@ -99,6 +107,11 @@ def _unsafe_payments() -> Iterator[str]:
     is_https = settings.STRIPE_API_BASE.startswith("https://")
     if not is_https and not settings.DEMO:
         yield "STRIPE_API_BASE: must be https."
+    if not re.fullmatch(r"[\w.-]{1,40}", settings.SLOTBASE_ENV, re.ASCII):
+        yield "SLOTBASE_ENV: 1 to 40 letters, digits, '.', '_' or '-'."
+    moments = settings.REFUND_RETRY_SECONDS
+    if moments[:1] != [0] or any(b <= a for a, b in pairwise(moments)):
+        yield "REFUND_RETRY_SECONDS: from 0 on, each more than the one before."
 
 
 def _unsafe_numbers() -> Iterator[str]:

@@ -9,6 +9,12 @@ from slotbase.sandbox.exchange import Request
 from slotbase.sandbox.fields import ControlError, check_text, read_object
 
 _SURNAMES = ("Adler", "Brandt", "Castro", "Dubois", "Evans", "Fischer", "Garcia")
+# The customers of the demo are known by the names and addresses that it gives them.
+_DEMO = {
+    "user_demo_ada": ("Ada", "Adler", "ada@example.com", "+49 30 555 0101"),
+    "user_demo_ben": ("Ben", "Brook", "ben@example.com", "+1 212 555 0102"),
+    "user_demo_cleo": ("Cleo", "Costa", "cleo@example.com", "+49 30 555 0103"),
+}
 _FIELDS = ("id", "first_name", "last_name", "email", "verified", "phone", "locale")
 
 
@@ -93,6 +99,9 @@ def _check(data: dict[str, Any]) -> None:
 
 
 def _anybody(id_: str) -> Person:
+    if id_ in _DEMO:
+        first, last, email, phone = _DEMO[id_]
+        return Person(id_, first, last, email, phone=phone)
     stem = re.sub(r"[^a-z0-9]+", "-", id_.removeprefix("user_").lower()).strip("-")
     surname = _SURNAMES[zlib.crc32(id_.encode()) % len(_SURNAMES)]
     return Person(

@@ -13,7 +13,7 @@ SDKS = {
 }
 ROOM = "slotbase/providers/"
 # These speak to our own product, as its clients do.
-CLIENTS_OF_OURS = ("slotbase/devstack/demo.py", "bench/")
+CLIENTS_OF_OURS = ("slotbase/devstack/demo/", "bench/")
 
 
 def sdks_elsewhere(source: Source) -> Iterator[str]:

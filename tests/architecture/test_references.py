@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from recovery import invariants
+from recovery import cases, invariants
 from tests.architecture.source import ROOT, Source, dotted, planted, read_sources
 
 DOCS = ROOT / "docs" / "reference"
@@ -103,6 +103,31 @@ def test_every_invariant_is_explained() -> None:
     in_registry = {each.id: each.says for each in invariants.registered()}
 
     assert explained == in_registry
+
+
+def runbooks() -> dict[str, str]:
+    """Text of each page, by the kind of case that its heading names."""
+    pages = [*(ROOT / "docs" / "runbooks").glob("*.md")]
+    texts = [page.read_text() for page in pages if page.name != "README.md"]
+    return {text.split(":")[0].removeprefix("# "): text for text in texts}
+
+
+def test_every_kind_of_case_has_its_runbook() -> None:
+    kinds = {name for name in cases.registered() if not name.startswith("test")}
+
+    assert set(runbooks()) == kinds
+    listed = (ROOT / "docs" / "runbooks" / "README.md").read_text()
+    explained = (DOCS.parent / "explanation" / "how-slotbase-recovers.md").read_text()
+    for kind in kinds:
+        assert f"[{kind}](" in listed
+        assert f"| `{kind}` |" in explained
+
+
+def test_every_runbook_says_what_happened_and_when_to_worry() -> None:
+    for kind, text in runbooks().items():
+        for part in ("**What happened.**", "**When to worry.**"):
+            assert part in text, kind
+        assert text.count("\n") < 40, kind
 
 
 def targets(makefile: str) -> set[str]:

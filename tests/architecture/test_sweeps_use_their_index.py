@@ -21,12 +21,15 @@ from psycopg import sql
 
 from bookings.locks import claim_due_holds, claim_ended_bookings
 from bookings.services.holds import purge_old_holds
+from notifications.models import Notification
+from notifications.services.retention import empty_old_mails
 from recovery.deliveries import purge_delivered_events
 from recovery.idempotency import purge_old_records
 from recovery.inbox import empty_old_webhooks
 from recovery.locks import claim_due_row, lock_late_runs
 from recovery.models import EventDelivery, InboxEvent, WorkflowRun
 from recovery.runs import purge_finished_runs
+from slotbase.accounts.models import ProfileFetch
 from slotbase.lib.clock import read_clock
 from tests.factories import make_customer, make_resource
 
@@ -129,6 +132,36 @@ PAYLOAD_PURGE = Sweep(
     lambda: [None] * empty_old_webhooks.__wrapped__(limit=LIMIT),
     (WEBHOOKS.format(age="interval '90 days'", due="NULL", status="PROCESSED"),),
     *("recovery_inbox_to_empty", "received_at"),
+)
+MAILS = f"""
+INSERT INTO notifications_notification (id, recipient_id, template, template_version,
+    context, subject_type, subject_id, reference, dedupe_key, created_at, next_run_at,
+    status, rendered, sent_at, provider_id)
+SELECT gen_random_uuid(), %(customer)s, 't', 1, '{{{{}}}}', 's', '1', '', at::text, at,
+    {{due}}, '{{status}}', '{{{{}}}}', {{sent}} {MOMENTS}
+"""
+PROFILES = f"""
+INSERT INTO accounts_profilefetch (user_id, next_run_at)
+SELECT gen_random_uuid(), at {MOMENTS}
+"""
+SENDING = Sweep(
+    lambda: claim_all(Notification),
+    (MAILS.format(age="interval '0'", due="at", status="PENDING", sent="NULL, ''"),),
+    *("notifications_due", "next_run_at"),
+)
+MAIL_PURGE = Sweep(
+    lambda: [None] * empty_old_mails.__wrapped__(limit=LIMIT),
+    (
+        MAILS.format(
+            age="interval '90 days'", due="NULL", status="SENT", sent="at, at::text"
+        ),
+    ),
+    *("notifications_to_empty", "created_at"),
+)
+FETCHING = Sweep(
+    lambda: claim_all(ProfileFetch),
+    (PROFILES.format(age="interval '0'"),),
+    *("accounts_profile_due", "next_run_at"),
 )
 
 WORKFLOWS = f"""
@@ -252,11 +285,13 @@ def is_served(sweep: Sweep, nodes: list[dict[str, Any]]) -> bool:
         *(EXPIRY, ENDING, HOLD_PURGE, KEY_PURGE),
         *(DELIVERING, PROCESSING, EVENT_PURGE, PAYLOAD_PURGE),
         *(ADVANCING, LATE, WORKFLOW_PURGE),
+        *(SENDING, MAIL_PURGE, FETCHING),
     ],
     ids=[
         *("expiry", "ending", "hold purge", "key purge"),
         *("delivering", "processing", "event purge", "payload purge"),
         *("advancing", "late workflows", "workflow purge"),
+        *("sending", "mail purge", "fetching"),
     ],
 )
 def test_a_sweep_is_served_by_its_index(sweep: Sweep) -> None:

@@ -17,7 +17,7 @@ def commands(page: str) -> str:
     return "".join(blocks).replace("make run\n", "", 1)
 
 
-def test_the_commands_of_the_quickstart_hold_confirm_cancel_and_expire(
+def test_the_commands_of_the_quickstart_hold_pay_confirm_cancel_and_expire(
     product: Product,
 ) -> None:
     script = commands((ROOT / "docs" / "quickstart.md").read_text())
@@ -35,4 +35,7 @@ def test_the_commands_of_the_quickstart_hold_confirm_cancel_and_expire(
 
     assert done.returncode == 0, done.stdout + done.stderr
     states = re.findall(r'"status":\s*"(\w+)"', done.stdout)
-    assert states == ["CONFIRMED", "CANCELLED", "EXPIRED"]
+    assert states == [*["CONFIRMED", "CANCELLED"] * 2, "EXPIRED"]
+    assert '"payment_status":"PAID","refund_status":"NONE"' in done.stdout
+    assert '"payment_status":"REFUNDED","refund_status":"COMPLETE"' in done.stdout
+    assert done.stdout.count('"kind": "paid"') == 1

@@ -15,10 +15,12 @@ ALL: list[Route] = [
     ("POST", "/api/v1/holds/"),
     ("GET", "/api/v1/holds/{hold}/"),
     ("DELETE", "/api/v1/holds/{hold}/"),
+    ("POST", "/api/v1/holds/{hold}/payment/"),
     ("POST", "/api/v1/holds/{hold}/confirm/"),
     ("GET", "/api/v1/bookings/"),
     ("GET", "/api/v1/bookings/{booking}/"),
     ("GET", "/api/v1/bookings/{booking}/history/"),
+    ("GET", "/api/v1/bookings/{booking}/cancellation-quote/"),
     ("POST", "/api/v1/bookings/{booking}/cancel/"),
 ]
 PUBLIC = ("/api/v1/venues/", "/api/v1/resources/")

@@ -113,8 +113,9 @@ def test_an_unknown_and_a_foreign_object_look_alike(
     foreign = address.format(hold=hold.pk, booking=booking.pk)
     unknown = address.format(hold=uuid4(), booking=uuid4())
 
+    send = partial(api.generic, headers={"Idempotency-Key": "k1"})
     problems = [
-        refused(partial(api.generic, method, each), 404, "not_found").json()
+        refused(partial(send, method, each), 404, "not_found").json()
         for each in (foreign, unknown)
     ]
 

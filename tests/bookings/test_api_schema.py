@@ -13,9 +13,14 @@ from django.urls import get_resolver
 from rest_framework.test import APIClient
 
 from bookings.models import DateException, Resource
+from payments.models import CardPayment
+from payments.services import card_payments
 from slotbase.accounts.models import User
+from slotbase.lib.clock import Now
 from tests.bookings.document import check_against_document, operation_of, served
+from tests.conftest import Sandbox
 from tests.factories import make_booking, make_hold, make_resource, tomorrow
+from tests.payments.money import pay
 
 pytestmark = pytest.mark.django_db
 
@@ -95,7 +100,9 @@ def test_every_operation_says_what_it_does_and_how_it_fails() -> None:
                 assert "* `" in response["description"], where
 
 
-def test_the_key_is_required_for_holds_and_possible_for_every_other_post() -> None:
+def test_the_key_is_required_to_hold_and_to_pay_and_possible_for_every_other_post() -> (
+    None
+):
     required = {
         path: parameter.get("required", False)
         for path, method, operation in operations()
@@ -108,7 +115,8 @@ def test_the_key_is_required_for_holds_and_possible_for_every_other_post() -> No
         path for path, method, _ in operations() if method == "post"
     }
     assert {path for path, is_required in required.items() if is_required} == {
-        "/api/v1/holds/"
+        "/api/v1/holds/",
+        "/api/v1/holds/{hold_id}/payment/",
     }
 
 
@@ -135,24 +143,27 @@ def get_everything(api: APIClient, court: Resource, booking: Any) -> list[Any]:
             "bookings/?page_size=1",
             f"bookings/{booking.pk}/",
             f"bookings/{booking.pk}/history/",
+            f"bookings/{booking.pk}/cancellation-quote/",
         )
     ]
 
 
+def send(api: APIClient, path: str, key: str, **body: Any) -> Any:
+    headers = {"Idempotency-Key": key}
+    return api.post(f"/api/v1/{path}/", body, "json", headers=headers)
+
+
 def book_and_cancel(api: APIClient, wish: dict[str, Any]) -> list[Any]:
     """An answer of each command, first and again."""
-
-    def send(path: str, key: str, **body: Any) -> Any:
-        headers = {"Idempotency-Key": key}
-        return api.post(f"/api/v1/{path}/", body, "json", headers=headers)
-
-    held = [send("holds", key, **wish) for key in ("k1", "k1", "k2")]
-    hold = held[0].json()["id"]
+    held = [send(api, "holds", key, **wish) for key in ("k1", "k1", "k2")]
+    hold = f"holds/{held[0].json()['id']}"
+    begun = [send(api, f"{hold}/payment", key) for key in ("k3", "k3", "k4")]
     confirmed = [
-        send(f"holds/{hold}/confirm", key, pay="at_venue") for key in ("k3", "k4")
+        send(api, f"{hold}/confirm", key, pay="at_venue") for key in ("k5", "k6")
     ]
     booking = confirmed[0].json()["id"]
-    return [*held, *confirmed, send(f"bookings/{booking}/cancel", "k5", reason="ill")]
+    cancelled = send(api, f"bookings/{booking}/cancel", "k7", reason="ill")
+    return [*held, *begun, *confirmed, cancelled]
 
 
 def test_every_field_of_an_answer_is_in_the_document_and_the_other_way_round(
@@ -175,6 +186,36 @@ def test_every_field_of_an_answer_is_in_the_document_and_the_other_way_round(
     assert {answer.status_code for answer in answers} == {200, 201, 204}
     seen = {operation_of(answer)["operationId"] for answer in answers}  # type: ignore[index]
     assert seen == {operation["operationId"] for _, _, operation in operations()}
+
+
+def test_answers_that_come_before_the_money_are_in_the_document(
+    sandbox: Sandbox, api: APIClient, court: Resource, wish: dict[str, Any]
+) -> None:
+    terms = {"price_minor": 500, "payment_mode": "ONLINE"}
+    Resource.objects.filter(pk=court.pk).update(**terms)
+    hold = f"holds/{send(api, 'holds', 'k1', **wish).json()['id']}"
+
+    fault = {"provider": "stripe", "operation": "payment_intents.create"}
+    busy = {**fault, "fault": "4xx", "status": 429, "count": 1}
+    sandbox.post("/_sandbox/faults", busy)
+    begun = send(api, f"{hold}/payment", "k2")
+    CardPayment.objects.update(next_run_at=Now())
+    card_payments.attempt_card_payments()
+    pay(sandbox, begun.json()["payment"], "processing")
+    undecided = send(api, f"{hold}/confirm", "k3")
+    shown = api.get(f"/api/v1/{hold}/")
+    pay(sandbox, begun.json()["payment"])
+    booked = send(api, f"{hold}/confirm", "k3")
+    cancelled = send(api, f"bookings/{booked.json()['id']}/cancel", "k4")
+
+    early = (begun, undecided, cancelled)
+    assert [answer.status_code for answer in early] == [202, 202, 202]
+    assert (shown.json()["payment"]["status"], booked.status_code) == (
+        "PROCESSING",
+        201,
+    )
+    for answer in (*early, shown, booked):
+        check_against_document(answer)
 
 
 def test_every_field_of_a_problem_is_in_the_document(

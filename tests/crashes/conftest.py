@@ -8,8 +8,10 @@ from django.db import connection
 
 from slotbase.providers.analytics import client
 from slotbase.providers.breaker import Breaker
+from tests.adversity import Clock, Stripe
 from tests.conftest import Sandbox
 from tests.crashes import worker
+from tests.crashes.till import Till
 from tests.crashes.worker import Workers
 
 
@@ -35,3 +37,9 @@ def workers(
     yield _parent_of_workers
     worker.unsubscribe_all()
     _parent_of_workers.kill_all()
+
+
+@pytest.fixture
+def till(workers: Workers, sandbox: Sandbox, stripe: Stripe, clock: Clock) -> Till:
+    """Processes with money in their hands, and who counts it."""
+    return Till(workers, sandbox, stripe, clock)

@@ -22,7 +22,6 @@ from tests.providers.signing import payload, signed
 
 CUSTOMERS = 5
 THINK_SECONDS = 0.15
-RESOURCES = ("court-1", "court-2", "room")
 HOLD_SECONDS = 300
 NO_ANSWER = 0
 
@@ -155,10 +154,12 @@ class Load:
 
 def _free_slots(product: Product) -> list[dict[str, Any]]:
     """Weeks from now, where no other test looks for one."""
+    page = product.call("GET", "/api/v1/resources/?page_size=100").json()
     return [
         slot
-        for resource in map(product.resource, RESOURCES)
-        for slot in product.free_slots(resource, days=28, length=30)
+        for resource in page["results"]
+        if resource["payment_mode"] in {"FREE", "AT_VENUE"}
+        for slot in product.free_slots(resource["id"], days=28, length=30)
     ]
 
 

@@ -53,6 +53,9 @@ WITH_A_LEASE, SETTLED = ("claimed", "called", "recorded"), "settled"
 OF_A_FAILURE = ("claimed", "failed", SETTLED)
 PUBLISHED, STORED = "outbox.published", "inbox.stored"
 AFTER_COMMIT = "committed"  # one that the workers bring with them
+# In test_money_kill_points.py.
+QUEUES_OF_MONEY = ("card_payment", "refund", "workflow", "email", "profiles")
+POINTS_OF_MONEY = ("booking.asked", "booking.confirming", "email.rendered")
 
 # Where, how often, and so how many deaths are counted: who dies after the record has
 # left no lease, and nothing to do for a second one.
@@ -137,11 +140,14 @@ def webhook() -> dict[str, Any]:
 def test_every_failpoint_has_its_test() -> None:
     of_the_engine = {
         f"{queue}.{point}"
-        for queue in ("outbox", "inbox", "workflow")
+        for queue in ("outbox", "inbox", *QUEUES_OF_MONEY)
         for point in (*WITH_A_LEASE, *OF_A_FAILURE)
     }
 
-    assert points(text_of_the_product()) == of_the_engine | {PUBLISHED, STORED}
+    assert points(text_of_the_product()) == of_the_engine | {
+        *(PUBLISHED, STORED),
+        *POINTS_OF_MONEY,
+    }
 
 
 def test_every_failpoint_is_written_so_that_it_is_found() -> None:

@@ -18,7 +18,6 @@ from tests.notifications.conftest import (
     calls,
     let_time_pass,
     mails,
-    make_addressee,
     make_due,
     queue,
     send,
@@ -198,6 +197,7 @@ def test_without_its_settings_nothing_is_called_and_nothing_moves(
     row = now_of(message)
     assert (row.status, row.attempts, row.rendered) == ("PENDING", 0, None)
     assert calls(sandbox) == 0
+    assert attempts(message) == []
     assert Case.objects.get().kind == "provider_configuration"
 
 
@@ -430,8 +430,3 @@ def test_one_that_was_on_its_way_is_not_tried_again(sandbox: Sandbox) -> None:
 
     assert now_of(message).status == "EXPIRED"
     assert calls(sandbox) == 0
-
-
-def test_with_an_unknown_recipient_nothing_is_queued() -> None:
-    make_addressee()
-    assert Notification.objects.count() == 0

@@ -22,6 +22,7 @@ from recovery.models import (
 )
 from slotbase.lib.clock import read_clock
 from tests.factories import make_booking, make_hold
+from tests.notifications import broken
 
 pytestmark = [pytest.mark.django_db, pytest.mark.breaks_invariants]
 
@@ -179,6 +180,7 @@ BREAKS: list[tuple[str, Callable[[], None]]] = [
     ("I18", dead_webhook_without_a_case),
     ("I18", workflow_waits_without_a_case),
     ("I18.workflow", late_workflow_without_a_case),
+    *broken.BREAKS,
 ]
 
 

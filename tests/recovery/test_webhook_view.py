@@ -200,7 +200,7 @@ def test_the_body_of_a_refused_webhook_is_not_told(
 
 
 def test_a_webhook_is_processed_after_it_was_answered() -> None:
-    send("stripe", *signed("stripe", payload("stripe")))
+    send("stripe", *signed("stripe", payload("stripe", type="customer.created")))
 
     inbox.process_inbox()
 

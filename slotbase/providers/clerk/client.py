@@ -50,7 +50,6 @@ def fetch_signing_keys() -> dict[str, Any]:
     return _read_key_set(_fetch(settings.CLERK_JWKS_URL))
 
 
-@breaker
 def get_user(clerk_id: str) -> Profile | None:
     """Who this is: name, primary address and number if verified; None: nobody there.
 
@@ -60,8 +59,11 @@ def get_user(clerk_id: str) -> Profile | None:
         ProviderError: no answer, or a refusal; or the breaker is open.
     """
     address = f"{settings.CLERK_API_URL}/v1/users/{quote(clerk_id, safe='')}"
-    body = _fetch(address, may_be_missing=True)
-    user = _read_json(body)
+    with breaker:
+        return _read_user(_read_json(_fetch(address, may_be_missing=True)))
+
+
+def _read_user(user: Any) -> Profile | None:
     if isinstance(user, dict) and user.get("object") == "user":
         return _read_profile(user)
     if _says_not_found(user):

@@ -38,9 +38,10 @@ COURT = {
     "payment_mode": PaymentMode.AT_VENUE,
     "price_minor": 1200,
 }
+PAID_ONLINE = {"payment_mode": PaymentMode.ONLINE}
 RESOURCES: list[tuple[str, str, str, int, tuple[time, time], dict[str, Any]]] = [
     ("berlin", "court-1", "Court 1", 1, DAY, COURT),
-    ("berlin", "court-2", "Court 2", 1, DAY, COURT),
+    ("berlin", "court-2", "Court 2", 1, DAY, COURT | PAID_ONLINE),
     ("berlin", "room", "Meeting room", 1, DAY, {"kind": ResourceKind.ROOM}),
     (
         "berlin",
@@ -50,7 +51,7 @@ RESOURCES: list[tuple[str, str, str, int, tuple[time, time], dict[str, Any]]] = 
         DAY,
         {
             "kind": ResourceKind.COACH,
-            "payment_mode": PaymentMode.AT_VENUE,
+            "payment_mode": PaymentMode.EITHER,
             "price_minor": 4500,
             "step_minutes": 60,
             "min_minutes": 60,
@@ -65,7 +66,7 @@ RESOURCES: list[tuple[str, str, str, int, tuple[time, time], dict[str, Any]]] = 
         EVENING,
         {
             "kind": ResourceKind.CLASS,
-            "payment_mode": PaymentMode.AT_VENUE,
+            "payment_mode": PaymentMode.ONLINE,
             "price_minor": 1500,
             "step_minutes": 60,
             "min_minutes": 60,
@@ -132,6 +133,7 @@ def _seed_resource(  # noqa: PLR0913, PLR0917 - one row of the table above
         "slug": slug,
         "name": name,
         "kind": resource.kind,
+        "payment_mode": resource.payment_mode,
         "venue": venue_slug,
         "capacity": capacity,
     }
@@ -156,7 +158,7 @@ def _seed_customer(clerk_id: str, name: str, email: str, phone: str) -> dict[str
     user, _ = User.objects.get_or_create(
         clerk_id=clerk_id, defaults={"name": name, "email": email, "phone": phone}
     )
-    return {"id": str(user.pk), "clerk_id": clerk_id, "name": name}
+    return {"id": str(user.pk), "clerk_id": clerk_id, "name": name, "email": email}
 
 
 def _seed_staff(group: str) -> dict[str, Any]:
