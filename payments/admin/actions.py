@@ -38,23 +38,13 @@ def _refund_id(case: Any) -> UUID:
     return refund.pk
 
 
-def is_stuck(refund: Refund | None) -> bool:
-    """Whether the customer has not got it, and nothing is on its way."""
-    return refund is not None and refund.status in STUCK_REFUNDS
-
-
 def _stuck_refunds(case: Any) -> list[Refund]:
     """Those of a payable that wait for a person and can be sent again."""
     payable = payable_of(case)
     if payable is None:
         return []
     found = payable.refunds.filter(status__in=STUCK_REFUNDS, is_payout=False)
-    latest = {refund.origin: refund for refund in found.order_by("id")}
-    return [
-        refund
-        for origin, refund in latest.items()
-        if not payable.refunds.filter(origin=origin, pk__gt=refund.pk).exists()
-    ]
+    return [refund for refund in found.order_by("id") if refund_desk.is_owed(refund)]
 
 
 # --- What each does --------------------------------------------------------------
@@ -128,7 +118,8 @@ def _note(case: Any, wish: Wish) -> None:
 
 
 def _refund_waits(case: Any) -> bool:
-    return is_stuck(refund_of(case))
+    refund = refund_of(case)
+    return refund is not None and refund_desk.is_owed(refund)
 
 
 def _money_waits(case: Any) -> bool:
@@ -173,7 +164,7 @@ def _where(says: Callable[[Any], bool]) -> IsOffered:
 
 
 def _can_be_sent(refund: Refund | None) -> bool:
-    return refund is not None and is_stuck(refund) and not refund.is_payout
+    return bool(refund and not refund.is_payout and refund_desk.is_owed(refund))
 
 
 def _can_be_looked_at(refund: Refund | None) -> bool:
@@ -181,7 +172,9 @@ def _can_be_looked_at(refund: Refund | None) -> bool:
 
 
 def _can_be_paid_out(refund: Refund | None) -> bool:
-    return refund is not None and refund_desk.can_be_paid_out(refund)
+    return bool(
+        refund and refund_desk.is_owed(refund) and refund_desk.can_be_paid_out(refund)
+    )
 
 
 # --- The buttons of each kind ---------------------------------------------------------

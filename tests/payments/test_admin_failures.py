@@ -9,6 +9,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from bookings.errors import PaymentUndecided
 from bookings.models import Booking
 from bookings.services.cancelling import cancel_booking
 from bookings.services.holds import release_hold
@@ -21,7 +22,6 @@ from recovery import cases, runs
 from recovery.models import AuditEntry, Case, WorkflowRun
 from slotbase.accounts.models import User, Venue
 from slotbase.lib.db import retry_on_conflict
-from slotbase.lib.errors import DomainError
 from slotbase.providers.stripe import client as stripe
 from slotbase.providers.stripe.client import Patience
 from tests.conftest import Sandbox
@@ -406,7 +406,7 @@ def odd(sandbox: Sandbox, venue: Venue) -> Case:
     hold = make_priced_hold(resource=online(venue))
     payment = begin_payment(hold)
     pay(sandbox, payment.pk, amount=3000)
-    with pytest.raises(DomainError):
+    with pytest.raises(PaymentUndecided):
         confirm_paid_hold(hold_id=hold.pk, customer_id=hold.customer_id)
     return Case.objects.get(kind="payment_mismatch")
 
