@@ -189,9 +189,9 @@ register_actions(
     "refund_failure",
     retry=RowAction(
         "Retry the refund",
-        "Sends it to Stripe again now. If the last try may have arrived, it goes under"
-        " the same key, so the customer cannot get it twice. The case closes itself"
-        " when it succeeds.",
+        "Sends it to Stripe again now. If an earlier try may have arrived, Stripe finds"
+        " that out first: the customer cannot get it twice. The case closes itself when"
+        " it succeeds.",
         "The refund is sent again within seconds.",
         MAY_REFUND,
         _retry,

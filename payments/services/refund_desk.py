@@ -30,7 +30,7 @@ def retry_refund(*, refund_id: UUID, staff_id: UUID) -> Refund:
     payable, refund = _lock(refund_id)
     actor = audit.Actor.staff(staff_id)
     if refund.status == RefundStatus.NEEDS_STAFF and not refund.is_payout:
-        if refund.first_sent_at and not refund.is_key_spent:
+        if refund.first_sent_at:
             _send_same_key(refund, actor)
         else:
             renew_key(refund, actor, reason="Staff try again.")
@@ -52,7 +52,10 @@ def retry_refund(*, refund_id: UUID, staff_id: UUID) -> Refund:
 
 @transaction_required
 def _send_same_key(refund: Refund, actor: audit.Actor) -> None:
-    """It may have happened: under the same key it cannot happen twice."""
+    """It may have happened: under the same key it cannot happen twice.
+
+    Where the key is spent, Stripe's list is read before it is sent anew.
+    """
     move_refund(
         refund,
         RefundStatus.REQUESTED,

@@ -17,6 +17,7 @@ from bookings.services.paying import confirm_paid_hold
 from payments.models import CardPayment, Payable, Refund
 from payments.services import troubles
 from payments.services.reconciling import reconcile_refund
+from payments.services.refunds import refund_amount
 from payments.states import CardPaymentStatus
 from recovery import cases, runs
 from recovery.models import AuditEntry, Case, WorkflowRun
@@ -207,6 +208,53 @@ def test_a_second_click_on_retry_gives_back_once(
     assert again.status_code == 409
     assert Refund.objects.count() == 2
     assert len(effects_of(sandbox, "refund_created")) == 2
+
+
+@pytest.mark.parametrize("is_key_spent", [False, True])
+def test_a_retry_of_what_arrived_unseen_gives_back_no_second_time(
+    support: Client,
+    sandbox: Sandbox,
+    venue: Venue,
+    settings: Any,
+    is_key_spent: bool,
+) -> None:
+    settings.REFUND_RETRY_SECONDS = [0]
+    booking = make_paid_booking(sandbox, resource=online(venue))
+    lost = {"operation": "refunds.create", "fault": "reset_after_effect", "count": 1}
+    sandbox.post("/_sandbox/faults", {"provider": "stripe", **lost})
+    cancel_booking(booking_id=booking.pk, customer_id=booking.customer_id)
+    run_due_work()
+    case = Case.objects.get(kind="refund_failure")
+    assert refund_behind(case).status == "NEEDS_STAFF"
+    Refund.objects.update(is_key_spent=is_key_spent)
+
+    assert press(support, case, "retry").status_code == 302
+    run_due_work()
+
+    assert refund_behind(case).status == "SUCCEEDED"
+    assert len(effects_of(sandbox, "refund_created")) == 1
+
+
+def test_what_was_given_back_anew_is_settled_no_second_time(
+    support: Client, failed: Case, sue: User
+) -> None:
+    payment = CardPayment.objects.get()
+    refund_amount(
+        payment_id=payment.pk,
+        amount_minor=2400,
+        staff_id=sue.pk,
+        version=Payable.objects.get().version,
+    )
+    assert buttons(support, failed) == ["look", "resolve", "discard"]
+
+    for button in ("retry", "pay_out", "settle"):
+        refused = press(support, failed, button, evidence="Slip")
+        assert refused.status_code == 409, button
+        assert "Less is left to give back." in refused.content.decode(), button
+    run_due_work()
+
+    assert press(support, failed, "resolve", reason="Given anew.").status_code == 302
+    assert Payable.objects.get().refunded_minor == 2400
 
 
 def test_stripe_is_asked_without_sending_anything(
