@@ -15,9 +15,9 @@ from slotbase.lib.columns import format_link, format_state
 def facts_of_cancellation(case: Any) -> Mapping[str, Any]:
     """How far the cancellation is: booking, refunds and steps."""
     run = WorkflowRun.objects.filter(pk=case.subject_id).first()
-    booking = run and Booking.objects.filter(pk=run.subject_id).first()
-    if run is None or booking is None:
+    if run is None:
         return {}
+    booking = Booking.objects.select_related("payable").get(pk=run.subject_id)
     return {
         "Booking": format_link("bookings_booking", booking),
         "It is": format_state(booking.status),

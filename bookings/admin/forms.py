@@ -97,7 +97,9 @@ class RefundForm(forms.Form):
         first: dict[str, Any] = {"version": payable.version}
         if len(self.refundable) == 1:
             ((pk, only),) = self.refundable.items()
-            first |= {"payment": pk, "amount": _amount_left(only)}
+            # What is too much, if anything is; else all of it.
+            amount = min(payable.excess_minor or only.left_minor, only.left_minor)
+            first |= {"payment": pk, "amount": format_amount(amount, only.currency)}
         super().__init__(data, initial=first)
         choices = [(pk, _say(each)) for pk, each in self.refundable.items()]
         self.fields["payment"].choices = choices  # type: ignore[attr-defined]
@@ -130,10 +132,6 @@ class RefundForm(forms.Form):
     def currency(self) -> str:
         """That of the chosen payment."""
         return self.refundable[self.cleaned_data["payment"]].currency
-
-
-def _amount_left(refundable: Refundable) -> str:
-    return format_amount(refundable.left_minor, refundable.currency)
 
 
 def _say(refundable: Refundable) -> str:

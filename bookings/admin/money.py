@@ -342,8 +342,8 @@ def _say_why_not_refunded(
 
 def _look_again(payable: Payable, form: RefundForm) -> RefundForm:
     payable.refresh_from_db()
-    data = form.data.copy()
-    data["version"] = str(payable.version)
+    data = {name: form.data[name] for name in form.fields if name in form.data}
+    data["version"] = payable.version
     fresh = RefundForm(payable, data)
     fresh.is_valid()
     fresh.add_error(None, "Somebody changed its money meanwhile. Look at it again.")

@@ -90,7 +90,7 @@ class SaleAdmin(AuditedAdmin[Any]):
 
     venue_path = "resource__venue"
     private_fields = ("customer__phone", "customer__email")
-    list_select_related = ("resource__venue", "customer")
+    list_select_related: ClassVar[Any] = ("resource__venue", "customer")
     # Says that there is a search; `get_search_results` is what it does.
     search_fields = ("customer__name",)
     search_help_text = "Reference, name, phone or e-mail"

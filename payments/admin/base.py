@@ -1,7 +1,7 @@
 """What all pages about money have in common: whose they are, and how they are found."""
 
 from datetime import tzinfo
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from django.contrib import admin
@@ -47,7 +47,7 @@ class MoneyAdmin(OwnVenuesAdmin, AuditedAdmin[Any]):
     path_to_venue = "payable__venue"
     #: From a row to its payable.
     path_to_payable = "payable"
-    list_select_related: Any = ("payable__venue", "payable__customer")
+    list_select_related: ClassVar[Any] = ("payable__venue", "payable__customer")
     ordering = ("-pk",)
     # Sorting by any other column would read all rows.
     sortable_by = ()

@@ -123,7 +123,7 @@ class PayableAdmin(MoneyAdmin):
     path_to_venue, path_to_payable = "venue", "pk"
     list_display = (
         *("title", "sale", "buyer", "venue", "state"),
-        *("owed", "paid", "back", "due", "created"),
+        *("owed", "paid", "back", "due"),
     )
     list_filter: ClassVar[Any] = (BalanceFilter, ("venue", OwnRowsFilter))
     list_select_related = ("venue", "customer")

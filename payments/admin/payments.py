@@ -53,7 +53,7 @@ class CardPaymentAdmin(MoneyAdmin):
     audit_subject = "cardpayment"
     list_display = (
         *("__str__", "state", "amount", "received", "sale"),
-        *("buyer", "created", "last_error"),
+        *("buyer", "created"),
     )
     list_filter: ClassVar[Any] = ("status", OF_VENUE)
     fieldsets = (

@@ -16,6 +16,7 @@ from payments.admin.payments import OF_VENUE
 from payments.models import Payable, Refund, RefundFailure
 from payments.queries import get_current_refund, list_history, list_history_of_refund
 from payments.services import troubles
+from payments.services.troubles import say_why
 from payments.states import RefundReason
 from recovery.admin.cases import (
     CaseAdmin,
@@ -35,23 +36,6 @@ from slotbase.lib.columns import (
     venue_time,
 )
 
-# Stripe's words for why a bank did not take a refund.
-WHY = {
-    "lost_or_stolen_card": "The card was reported lost or stolen.",
-    "expired_or_canceled_card": "The card has expired or was cancelled.",
-    "charge_for_pending_refund_disputed": "The customer's bank took the money back.",
-    "insufficient_funds": "There was not enough money in the account at Stripe.",
-    "declined": "The customer's bank declined it.",
-    "merchant_request": "Somebody called it off at Stripe.",
-    "unknown": "The customer's bank gave no reason.",
-}
-
-
-def say_why(refund: Refund) -> str:
-    """Why it did not arrive, in words."""
-    reason = refund.failure_reason
-    return WHY.get(reason, reason.replace("_", " "))
-
 
 @admin.register(Refund)
 class RefundAdmin(MoneyAdmin):
@@ -60,7 +44,7 @@ class RefundAdmin(MoneyAdmin):
     audit_subject = "refund"
     list_display = (
         *("__str__", "state", "amount", "reason", "sale"),
-        *("buyer", "created", "last_error"),
+        *("buyer", "created"),
     )
     list_filter: ClassVar[Any] = ("status", "reason", OF_VENUE)
     fieldsets = (
@@ -257,7 +241,7 @@ class RefundFailureAdmin(CaseAdmin):
 
     list_display = (
         *("title", "badges", "age", "amount", "refund_state", "why"),
-        *("attempts", "owner", "customer", "venue"),
+        *("owner", "customer", "venue"),
     )
     list_filter: ClassVar[Any] = (
         *(StateFilter, OwnerFilter, "severity"),
@@ -266,7 +250,6 @@ class RefundFailureAdmin(CaseAdmin):
     list_select_related = ("venue", "claimed_by", "customer")
     refund_state = of_refund("refund is", lambda refund: format_state(refund.status))
     why = of_refund("why", say_why)
-    attempts = of_refund("attempts", lambda refund: refund.attempts)
 
     def get_changelist(self, *_: Any, **__: Any) -> type[ChangeList]:
         """A list that knows the refunds."""

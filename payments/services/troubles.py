@@ -32,6 +32,24 @@ def _of(row: Refund | CardPayment | Dispute) -> dict[str, Any]:
     }
 
 
+# What Stripe says of refunds that failed.
+_WHY = {
+    "lost_or_stolen_card": "The card was reported lost or stolen.",
+    "expired_or_canceled_card": "The card has expired or was cancelled.",
+    "charge_for_pending_refund_disputed": "The customer's bank took the money back.",
+    "insufficient_funds": "There was not enough money in the account at Stripe.",
+    "declined": "The customer's bank declined it.",
+    "merchant_request": "Somebody called it off at Stripe.",
+    "unknown": "The customer's bank gave no reason.",
+}
+
+
+def say_why(refund: Refund) -> str:
+    """Why a refund failed at its bank, in words; empty if that is not known."""
+    reason = refund.failure_reason
+    return _WHY.get(reason, reason.replace("_", " "))
+
+
 # --- Refunds -------------------------------------------------------------------
 
 

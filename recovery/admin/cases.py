@@ -180,13 +180,13 @@ class CaseAdmin(OwnVenuesAdmin, ActingAdmin[Any]):
         *(StateFilter, OwnerFilter, KindFilter, "severity", AudienceFilter),
         ("venue", OwnRowsFilter),
     )
-    list_select_related = ("venue", "claimed_by")
+    list_select_related: ClassVar[Any] = ("venue", "claimed_by")
     # Each column but these would need an index of its own, or words in their order.
     sortable_by = ("age", "amount", "times")
     search_fields = ("title", "reference", "subject_id__exact")
     search_help_text = "Words of the title, reference, or whole id of the subject"
     closed_fields = ("closed", "close_reason", "evidence")
-    fieldsets = (
+    fieldsets: ClassVar[Any] = (
         (
             "What happened",
             {
@@ -410,7 +410,7 @@ class WebhookFailureAdmin(CaseAdmin):
         *("provider", "event_id", "webhook_type", "error"),
     )
     list_filter: ClassVar[Any] = (StateFilter, OwnerFilter, "severity")
-    fieldsets = (
+    fieldsets: ClassVar[Any] = (
         CaseAdmin.fieldsets[0],
         (
             "Webhook",

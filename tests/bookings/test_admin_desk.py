@@ -379,6 +379,14 @@ def test_a_part_of_a_card_payment_goes_back_and_the_rest_is_shown(
     assert "14.00 EUR left of 24.00 EUR: card, pi_told" in page
 
 
+def test_what_is_too_much_is_filled_in(
+    support: Client, booking: Booking, bob: User
+) -> None:
+    pay_by_hand(booking, bob, 3000, may_exceed=True)
+
+    assert opened(support, refund_page(booking))["amount"] == "6.00"
+
+
 def test_of_several_payments_one_is_chosen(
     support: Client, booking: Booking, bob: User
 ) -> None:

@@ -42,7 +42,9 @@ def make_failed_refund(sandbox: Sandbox, **over: Any) -> Case:
     return Case.objects.get(kind="refund_failure", reference=booking.reference)
 
 
-def pay_by_hand(booking: Booking, staff: User, amount_minor: int = 2 * PRICE) -> Any:
+def pay_by_hand(
+    booking: Booking, staff: User, amount_minor: int = 2 * PRICE, **over: Any
+) -> Any:
     """Staff took the money for a booking."""
     assert booking.payable_id is not None
     payment, _ = record_payment(
@@ -52,6 +54,7 @@ def pay_by_hand(booking: Booking, staff: User, amount_minor: int = 2 * PRICE) ->
             method=OfflineMethod.CASH,
             staff_id=staff.pk,
             key=new_key(),
+            **over,
         )
     )
     return payment
