@@ -66,10 +66,13 @@ _WITHOUT_CASE = f"""
           'refund_failure:' || r.origin, 'refund_payout:' || r.origin))
 """  # noqa: S608
 
+# No number twice (a constraint), so many numbers, and the last one is their count.
 _RECEIPTS = """
-    SELECT c.venue_id::text FROM payments_receiptcounter c
-    WHERE c.last_number <> (SELECT count(*) FROM payments_offlinepayment o
-        WHERE o.venue_id = c.venue_id)
+    SELECT coalesce(c.venue_id, o.venue_id)::text FROM payments_receiptcounter c
+    FULL JOIN (SELECT venue_id, count(*) AS number, max(receipt_number) AS last_number
+        FROM payments_offlinepayment GROUP BY venue_id) o ON o.venue_id = c.venue_id
+    WHERE (coalesce(o.number, 0), coalesce(o.last_number, 0))
+        IS DISTINCT FROM (c.last_number, c.last_number)
 """
 
 _OVERDUE = " UNION ALL ".join(

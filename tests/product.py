@@ -26,7 +26,7 @@ from slotbase.devstack.state import State
 
 # The tests' own services must not be taken for ones that the product should use.
 OWN_SETTINGS = ("DATABASE_URL", "REDIS_URL", "CACHE_URL", "DJANGO_SETTINGS_MODULE")
-PREFIXES = ("CLERK_", "SANDBOX_", "APP_", "STRIPE_API_")
+PREFIXES = ("CLERK_", "SANDBOX_", "APP_", "STRIPE_API_", "RESEND_API_")
 
 
 class Product:

@@ -11,7 +11,7 @@ from bookings.models import BookingHold
 from bookings.states import HoldStatus
 from payments.locks import lock_payable, lock_payables
 from payments.models import CardPayment, Payable
-from payments.services.payables import end_payables
+from payments.services.payables import end_payables, publish_settled
 from payments.states import UNDECIDED_PAYMENTS
 from recovery import audit
 from slotbase.lib.clock import Now, read_clock
@@ -57,6 +57,8 @@ def settle_expiring_payables(hold_ids: list[UUID], *, actor: audit.Actor) -> lis
         hold = holds_by_payable[payable.pk]
         if _was_paid_in_time(hold, payable):
             paid.append(hold)
+            # Whoever was to decide may have found it expired, a moment ago.
+            publish_settled(payable)
         else:
             ended.append(payable.pk)
     _extend(paid, actor=actor)

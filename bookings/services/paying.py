@@ -17,7 +17,7 @@ from bookings.services.grace import give_grace
 from bookings.services.sales import ensure_payable
 from bookings.services.settling import settle_payable
 from bookings.states import HoldStatus, PaymentMode
-from payments.models import CardPayment
+from payments.models import CardPayment, Payable
 from payments.queries import get_latest_card_payment
 from payments.services import card_payments
 from payments.states import UNDECIDED_PAYMENTS, CardPaymentStatus
@@ -119,8 +119,8 @@ def confirm_paid_hold(
         give_grace(hold_id=hold_id, customer_id=customer_id)
         raise
     except (HoldHasExpired, HoldIsReleased):
-        if late := _settle_late(hold_id, customer_id, intent):
-            return late, True
+        if late := _settle_late(hold_id, customer_id):
+            return late
         raise
 
 
@@ -145,12 +145,15 @@ def _ask_stripe(hold_id: UUID, customer_id: UUID, pay: str) -> Intent | None:
             raise PaymentUndecided from None
 
 
-def _settle_late(
-    hold_id: UUID, customer_id: UUID, intent: Intent | None
-) -> Booking | None:
-    """The booking that late money still bought, if it did."""
-    hold = get_hold(hold_id, customer_id=customer_id)
-    if intent is None or intent.status != "succeeded" or hold.payable_id is None:
+def _settle_late(hold_id: UUID, customer_id: UUID) -> tuple[Booking, bool] | None:
+    """The booking that money for a hold that is over buys or bought, if it does."""
+    payable_id = get_hold(hold_id, customer_id=customer_id).payable_id
+    if payable_id is None:
         return None
-    settle_payable(payable_id=hold.payable_id)
-    return find_booking_of(hold.payable_id)
+    if not Payable.objects.filter(pk=payable_id, paid_minor__gt=0).exists():
+        return None
+    if (earlier := find_booking_of(payable_id)) is not None:
+        return earlier, False
+    settle_payable(payable_id=payable_id)
+    booking = find_booking_of(payable_id)
+    return (booking, True) if booking else None

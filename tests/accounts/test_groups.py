@@ -50,7 +50,7 @@ def test_without_permissions_in_the_database_they_are_made() -> None:
     assert stored_matrix() == MATRIX
 
 
-def test_nothing_may_be_deleted_but_hours_and_special_days() -> None:
+def test_nothing_may_be_deleted_but_hours_special_days_and_tiers() -> None:
     deletes = {
         (group, each)
         for group, permissions in MATRIX.items()

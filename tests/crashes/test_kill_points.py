@@ -54,7 +54,10 @@ OF_A_FAILURE = ("claimed", "failed", SETTLED)
 PUBLISHED, STORED = "outbox.published", "inbox.stored"
 AFTER_COMMIT = "committed"  # one that the workers bring with them
 # In test_money_kill_points.py.
-QUEUES_OF_MONEY = ("card_payment", "refund", "workflow", "email", "profiles")
+QUEUES_OF_MONEY = (
+    *("card_payment", "refund", "stripe_events"),
+    *("workflow", "email", "profiles"),
+)
 POINTS_OF_MONEY = ("booking.asked", "booking.confirming", "email.rendered")
 
 # Where, how often, and so how many deaths are counted: who dies after the record has

@@ -10,6 +10,7 @@ from bookings.models import Booking, BookingHold
 from bookings.services import cancelling, holds
 from notifications.models import Notification
 from payments.models import CardPayment, Refund
+from payments.services import events
 from payments.services.refunds import refund_amount
 from recovery.models import InboxEvent
 from slotbase.accounts.models import User
@@ -41,6 +42,7 @@ START, CONFIRM = "tests.crashes.till.start_payment", "tests.crashes.till.confirm
 CANCEL = "tests.crashes.till.cancel"
 ATTEMPT_PAYMENT = "payments.tasks.attempt_card_payment"
 ATTEMPT_REFUND = "payments.tasks.attempt_refund"
+READ_EVENTS = "payments.tasks.reconcile_events"
 REFUND_CARELESSLY = "tests.crashes.till.refund_under_a_new_key"
 ADVANCE, ADVANCE_BADLY = (
     "recovery.tasks.advance_workflows",
@@ -105,7 +107,7 @@ def require_cancelled(till: Till) -> None:
     assert len(till.mails()) == 2
 
 
-# --- Between the intent at Stripe and its row --------------------------------------
+# --- Between the intent at Stripe and its row ---------------------------------------
 
 
 @every_point
@@ -122,18 +124,6 @@ def test_however_often_a_web_process_dies_over_an_intent_there_is_one(
 
     assert Booking.objects.get().hold_id == hold.pk
     till.require_all_is_well()
-
-
-def test_a_web_process_that_dies_after_it_promised_an_intent_is_made_up_for(
-    till: Till,
-) -> None:
-    hold = make_priced_hold(customer=make_alice())
-
-    till.kill(AFTER_COMMIT, START, **ids_of(hold))
-    sweep()
-
-    assert CardPayment.objects.get().status == "OPEN"
-    till.require_all_is_well(paid=0)
 
 
 def test_a_process_that_dies_over_a_failure_of_stripe_asks_it_again(till: Till) -> None:
@@ -261,6 +251,38 @@ def test_a_worker_that_dies_over_late_money_gives_it_back_once(
     assert not Booking.objects.exists()
     till.require_all_is_well(refunded=1)
     assert len(till.mails()) == 1
+
+
+# --- Between Stripe's list of events and the inbox ----------------------------------
+
+
+@each_point
+def test_a_worker_that_dies_over_the_list_of_events_counts_the_money_once(
+    till: Till, point: str
+) -> None:
+    hold, _ = make_paid_hold(till)
+
+    till.kill(f"stripe_events.{point}", READ_EVENTS)
+    events.reconcile_events()
+    sweep()
+
+    assert InboxEvent.objects.get().status == "PROCESSED"
+    assert Booking.objects.get().hold_id == hold.pk
+    till.require_all_is_well()
+
+
+def test_a_worker_that_dies_over_a_list_that_cannot_be_read_leaves_it_to_others(
+    till: Till,
+) -> None:
+    hold, _ = make_paid_hold(till)
+    till.stripe.fails("5xx", "events.list")
+
+    till.kill("stripe_events.failed", READ_EVENTS)
+    events.reconcile_events()
+    sweep()
+
+    assert Booking.objects.get().hold_id == hold.pk
+    till.require_all_is_well()
 
 
 # --- Between the refund at Stripe and its row ---------------------------------------

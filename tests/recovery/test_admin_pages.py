@@ -69,7 +69,7 @@ def superuser() -> User:
 def rows(client: Client, superuser: User) -> Client:
     """A superuser's client, and a row on every page."""
     venue = make_booking().resource.venue
-    CancellationPolicy.objects.create(venue=venue, name="Strict")
+    CancellationPolicy.objects.create(venue=venue, name="Until the day before")
     DateException.objects.create(venue=venue, date=date(2030, 1, 1), kind="CLOSED")
     minutely = IntervalSchedule.objects.create(every=60, period="seconds")
     PeriodicTask.objects.create(name="sweep", task="x.sweep", interval=minutely)

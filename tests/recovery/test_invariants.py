@@ -22,7 +22,8 @@ from recovery.models import (
 )
 from slotbase.lib.clock import read_clock
 from tests.factories import make_booking, make_hold
-from tests.notifications import broken
+from tests.notifications import broken as messages
+from tests.payments import broken as money
 
 pytestmark = [pytest.mark.django_db, pytest.mark.breaks_invariants]
 
@@ -180,7 +181,8 @@ BREAKS: list[tuple[str, Callable[[], None]]] = [
     ("I18", dead_webhook_without_a_case),
     ("I18", workflow_waits_without_a_case),
     ("I18.workflow", late_workflow_without_a_case),
-    *broken.BREAKS,
+    *messages.BREAKS,
+    *money.BREAKS,
 ]
 
 

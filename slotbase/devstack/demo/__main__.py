@@ -52,6 +52,7 @@ def run(env: dict[str, str]) -> None:
     paid_court = paying.Court(online["id"], online["name"])
     desk = BackOffice(env, "the front desk", logins["front_desk"])
     booking.play(ada, ben, desk, at_venue["id"])
+    booking.play_cash(ben, desk, at_venue["id"])
     paying.play(world, payer, paid_court)
     support = BackOffice(env, "support", logins["support"])
     paying.play_failure(world, payer, paid_court, support)

@@ -1,10 +1,10 @@
-"""A customer books what is paid at the venue, and cancels; the front desk looks on."""
+"""A customer books what is paid at the venue; the front desk looks on, and has cash."""
 
 import uuid
 from typing import Any
 
-from slotbase.devstack.demo.people import App, BackOffice, find_slot
-from slotbase.devstack.demo.promises import promise
+from slotbase.devstack.demo.people import CASES, App, BackOffice, find_slot
+from slotbase.devstack.demo.promises import promise, promise_soon
 
 
 def play(ada: App, ben: App, desk: BackOffice, court: int) -> None:
@@ -22,6 +22,33 @@ def play(ada: App, ben: App, desk: BackOffice, court: int) -> None:
     promise("the slot is free again", freed.status_code == 201, freed.text)
     gone = ben.delete(f"/holds/{freed.json()['id']}/")
     promise("and can be released again", gone.status_code == 204, gone.text)
+
+
+def play_cash(ben: App, desk: BackOffice, court: int) -> None:
+    """Money that came in by hand goes back by hand."""
+    print("The front desk takes cash")
+    held = ben.post("/holds/", find_slot(ben, court)).json()
+    booking = ben.post(f"/holds/{held['id']}/confirm/", {}).json()
+    address = f"/bookings/{booking['id']}/"
+    taken = desk.record_cash(booking["id"])
+    promise("it records what is due", taken.ok, taken.status_code)
+    seen = ben.get(address)
+    promise("the booking is paid", seen["payment_status"] == "PAID", seen)
+    twice = desk.record_cash(booking["id"])
+    promise("nothing is due any more", twice.status_code in {400, 409}, twice.url)
+    cancelled = ben.post(f"{address}cancel/", {})
+    promise("it can be cancelled (202)", cancelled.status_code == 202, cancelled.text)
+    case = desk.find_case(booking["reference"], CASES)
+    promise("the front desk is asked to pay it out", case)
+    given = desk.press(case, "paid_out", evidence="Given back in cash, signed for.")
+    promise("and says that it did", given.ok, given.status_code)
+    promise_soon(
+        "the booking is cancelled and refunded",
+        lambda: ben.get(address),
+        lambda seen: (
+            (seen["status"], seen["refund_status"]) == ("CANCELLED", "COMPLETE")
+        ),
+    )
 
 
 def hold_the_slot(ada: App, ben: App, wish: dict[str, Any]) -> str:

@@ -5,7 +5,13 @@ from typing import Any
 
 import requests
 
-from slotbase.devstack.demo.people import App, BackOffice, World, find_slot
+from slotbase.devstack.demo.people import (
+    REFUND_FAILURES,
+    App,
+    BackOffice,
+    World,
+    find_slot,
+)
 from slotbase.devstack.demo.promises import promise, promise_soon
 
 
@@ -65,7 +71,7 @@ def play_failure(
     expect_mail(world, ada, "Your refund takes longer", delayed)
     print("Support looks after it")
     reference = sale.booking["reference"]
-    case = support.find_case(reference)
+    case = support.find_case(reference, REFUND_FAILURES)
     promise(f"support finds the case of {reference}", case)
     pressed = support.press(case, "retry")
     promise("and lets it be tried again", pressed.ok, pressed.status_code)

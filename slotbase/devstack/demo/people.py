@@ -11,6 +11,8 @@ from slotbase.devstack.demo.promises import promise
 
 TIMEOUT_SECONDS = 15
 CASE = re.compile(r'"(/admin/(?:payments/refundfailure|recovery/case)/[\w-]+/change/)')
+FILLED_IN = re.compile(r'<input[^>]* name="(\w+)"[^>]* value="([^"]*)"')
+CASES = "/admin/recovery/case/"
 REFUND_FAILURES = "/admin/payments/refundfailure/"
 
 
@@ -131,14 +133,19 @@ class BackOffice:
         page = self.page("/admin/bookings/booking/", q=reference)
         return reference in page and state.lower() in page.lower()
 
-    def find_case(self, reference: str) -> str:
-        """The address of the refund's case about a booking; empty: there is none."""
-        found = CASE.search(self.page(REFUND_FAILURES, q=reference))
+    def find_case(self, reference: str, page: str) -> str:
+        """The address of the case about a booking; empty: there is none."""
+        found = CASE.search(self.page(page, q=reference))
         return found.group(1) if found else ""
 
-    def press(self, address: str, button: str) -> requests.Response:
+    def press(self, address: str, button: str, **typed: str) -> requests.Response:
         """Press a button of a page."""
-        return self._submit(address, do=button)
+        return self._submit(address, do=button, **typed)
+
+    def record_cash(self, booking_id: str) -> requests.Response:
+        """Take in what is due for a booking: the form says how much that is."""
+        address = f"/admin/bookings/booking/{booking_id}/record-payment/"
+        return self._submit(address, method="CASH")
 
     def page(self, address: str, **query: str) -> str:
         """What stands there."""
@@ -149,16 +156,11 @@ class BackOffice:
         return answer.text
 
     def _submit(self, address: str, **fields: str) -> requests.Response:
-        """Send a page's form, with what is hidden in it."""
-        form = self.page(address)
-        hidden = {
-            name: found.group(1)
-            for name in ("csrfmiddlewaretoken", "version")
-            if (found := re.search(rf'name="{name}" value="(\w+)"', form))
-        }
+        """Send a page's form, with what is filled in already."""
+        filled = dict(FILLED_IN.findall(self.page(address)))
         return self._session.post(
             f"{self._site}{address}",
-            data={**hidden, **fields},
+            data={**filled, **fields},
             headers={"Referer": f"{self._site}{address}"},
             timeout=TIMEOUT_SECONDS,
         )
