@@ -15,8 +15,6 @@ from slotbase.lib.money import (
     parse_money,
 )
 
-SUSPICIOUS_FACTOR = 1.5
-
 
 def read_amount(text: str, currency: str) -> int:
     """Minor units that somebody typed.
@@ -69,7 +67,8 @@ class RecordForm(forms.Form):
         """More was typed than is due: ask whether it was meant so."""
         due = format_money(due_minor, self.payable.currency)
         question = f"Only {due} is due." if due_minor else "Nothing is due."
-        if self.cleaned_data["amount"] > due_minor * SUSPICIOUS_FACTOR:
+        # More than one and a half times as much.
+        if 2 * self.cleaned_data["amount"] > 3 * due_minor:
             question += " This is far more: is a digit wrong?"
         self.add_error("may_exceed", f"{question} If it was paid, tick the box.")
 
