@@ -16,7 +16,11 @@ from payments.errors import (
 )
 from payments.locks import lock_payable, next_receipt_number
 from payments.models import OfflinePayment, Payable
-from payments.services.payables import publish_settled, recount
+from payments.services.payables import (
+    call_off_card_payments,
+    publish_settled,
+    recount,
+)
 from payments.states import OfflineMethod
 from recovery import audit
 from slotbase.lib.clock import Now
@@ -65,6 +69,8 @@ def record_payment(received: Received) -> tuple[OfflinePayment, bool]:
     payment = _insert(payable, received)
     Payable.objects.filter(pk=payable.pk).update(paid_at=Now())
     recount(payable)
+    # What the customer has open is for more than is due now.
+    call_off_card_payments(payable)
     publish_settled(payable)
     return payment, True
 

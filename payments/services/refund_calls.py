@@ -183,6 +183,8 @@ def renew_key(refund: Refund, actor: audit.Actor, *, reason: str) -> None:
         absent_reads=0,
         absent_since=None,
         next_run_at=Now(),
+        attempts=0,
+        deaths=0,
     )
 
 

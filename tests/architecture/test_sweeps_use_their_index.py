@@ -23,6 +23,7 @@ from bookings.locks import claim_due_holds, claim_ended_bookings
 from bookings.services.holds import purge_old_holds
 from notifications.models import Notification
 from notifications.services.retention import empty_old_mails
+from payments.models import CardPayment, Reconciliation, Refund
 from recovery.deliveries import purge_delivered_events
 from recovery.idempotency import purge_old_records
 from recovery.inbox import empty_old_webhooks
@@ -194,6 +195,45 @@ WORKFLOW_PURGE = Sweep(
 )
 
 
+# Rows of one payable: nothing else of them matters to a claim.
+CARD_PAYMENTS = f"""
+INSERT INTO payments_cardpayment (id, payable_id, status, amount_minor, currency,
+    received_minor, received_currency, is_mismatch, epoch, is_key_spent, provider_id,
+    provider_status, client_secret, decline_code, attempts, deaths, last_error,
+    next_run_at)
+SELECT gen_random_uuid(), gen_random_uuid(), 'OPEN', 1, 'EUR', 0, '', false, 1, false,
+    at::text, '', '', '', 0, 0, '', at {MOMENTS}
+"""
+REFUNDS = f"""
+INSERT INTO payments_refund (id, payable_id, card_payment_id, status, amount_minor,
+    currency, reason, origin, epoch, is_key_spent, absent_reads, failure_reason,
+    pending_reason, is_payout, evidence, version, attempts, deaths, last_error,
+    next_run_at)
+SELECT gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 'REQUESTED', 1, 'EUR',
+    'STAFF', gen_random_uuid(), 1, false, 0, '', '', false, '', 1, 0, 0, '', at
+    {MOMENTS}
+"""
+RECONCILIATIONS = f"""
+INSERT INTO payments_reconciliation (name, attempts, deaths, last_error, next_run_at)
+SELECT to_char(at, 'YYYY-MM-DD HH24:MI'), 0, 0, '', at {MOMENTS}
+"""
+PAYING = Sweep(
+    lambda: claim_all(CardPayment),
+    (CARD_PAYMENTS.format(age="interval '0'"),),
+    *("payments_cardpayment_due", "next_run_at"),
+)
+REFUNDING = Sweep(
+    lambda: claim_all(Refund),
+    (REFUNDS.format(age="interval '0'"),),
+    *("payments_refund_due", "next_run_at"),
+)
+RECONCILING = Sweep(
+    lambda: claim_all(Reconciliation),
+    (RECONCILIATIONS.format(age="interval '0'"),),
+    *("payments_reconciliation_due", "next_run_at"),
+)
+
+
 def claim_all(model: Any, **conditions: Any) -> list[Any]:
     """Claim as a sweep does, from both ends, until nothing is due."""
     rows = []
@@ -286,12 +326,14 @@ def is_served(sweep: Sweep, nodes: list[dict[str, Any]]) -> bool:
         *(DELIVERING, PROCESSING, EVENT_PURGE, PAYLOAD_PURGE),
         *(ADVANCING, LATE, WORKFLOW_PURGE),
         *(SENDING, MAIL_PURGE, FETCHING),
+        *(PAYING, REFUNDING, RECONCILING),
     ],
     ids=[
         *("expiry", "ending", "hold purge", "key purge"),
         *("delivering", "processing", "event purge", "payload purge"),
         *("advancing", "late workflows", "workflow purge"),
         *("sending", "mail purge", "fetching"),
+        *("paying", "refunding", "reconciling"),
     ],
 )
 def test_a_sweep_is_served_by_its_index(sweep: Sweep) -> None:

@@ -471,6 +471,19 @@ def test_cash_and_card_at_once_are_both_counted_or_the_cash_is_refused(
     assert invariants.find_violations() == []
 
 
+def test_what_was_paid_in_cash_cannot_be_paid_by_card_as_well(stripe: Stripe) -> None:
+    payment = begin_payment(make_priced_hold())
+
+    pay_cash(payment.payable_id, make_staff().pk)
+    sweep()
+
+    payment.refresh_from_db()
+    assert payment.status == "CANCELED"
+    assert len(stripe.effects("payment_intent_canceled")) == 1
+    assert Booking.objects.get().status == "CONFIRMED"
+    assert invariants.find_violations() == []
+
+
 def test_one_form_for_cash_that_is_sent_by_everybody_at_once_is_one_payment(
     sandbox: Sandbox,
 ) -> None:

@@ -11,8 +11,10 @@ from bookings.services import cancelling, holds
 from notifications.models import Notification
 from payments.models import CardPayment, Refund
 from payments.services import events
+from payments.services.refund_desk import retry_refund
 from payments.services.refunds import refund_amount
-from recovery.models import InboxEvent
+from recovery.models import AuditEntry, Case, InboxEvent
+from recovery.rowqueue import MAX_DEATHS
 from slotbase.accounts.models import User
 from tests.crashes.test_kill_points import (
     AFTER_COMMIT,
@@ -24,6 +26,7 @@ from tests.crashes.test_kill_points import (
     post_webhook,
 )
 from tests.crashes.till import Till
+from tests.crashes.worker import PAUSED, end_leases
 from tests.factories import make_customer, make_staff
 from tests.payments.money import (
     PRICE,
@@ -105,6 +108,13 @@ def require_cancelled(till: Till) -> None:
     assert Refund.objects.get().status == "SUCCEEDED"
     till.require_all_is_well(refunded=1)
     assert len(till.mails()) == 2
+
+
+def require_refunded_by_staff(till: Till) -> None:
+    """The same, and its customer was told in between that it takes longer."""
+    assert Refund.objects.get().status == "SUCCEEDED"
+    till.require_all_is_well(refunded=1)
+    assert len(till.mails()) == 3
 
 
 # --- Between the intent at Stripe and its row ---------------------------------------
@@ -319,6 +329,45 @@ def test_a_worker_that_dies_while_stripe_answers_refunds_once(till: Till) -> Non
     assert len(till.stripe.effects("refund_created")) == 1
     sweep()
 
+    require_cancelled(till)
+
+
+@pytest.mark.parametrize("point", ["claimed", "called"])
+def test_a_refund_that_kills_its_workers_waits_for_staff_who_can_send_it(
+    till: Till, point: str
+) -> None:
+    make_cancelling_booking(till)
+
+    till.kill(f"refund.{point}", ATTEMPT_REFUND, times=MAX_DEATHS)
+    sweep()
+    refund = Refund.objects.get()
+    assert (refund.status, Case.objects.get().kind) == ("NEEDS_STAFF", "refund_failure")
+
+    retry_refund(refund_id=refund.pk, staff_id=make_staff().pk)
+    sweep()
+
+    require_refunded_by_staff(till)
+
+
+# One that is paused with its transaction open keeps the payable locked: others wait,
+# as long as PostgreSQL lets it.
+@pytest.mark.parametrize("point", ["claimed", "called"])
+def test_a_worker_that_was_paused_over_a_refund_wakes_up_too_late(
+    till: Till, point: str
+) -> None:
+    make_cancelling_booking(till)
+    late = till.workers.start(ATTEMPT_REFUND, failpoints=f"refund.{point}=stop")
+    assert till.workers.wait(late) == PAUSED
+    end_leases()
+
+    till.live(ATTEMPT_REFUND)
+    done = Refund.objects.values().get()
+    assert till.workers.go_on(late) == 0
+
+    assert Refund.objects.values().get() == done
+    refused = AuditEntry.objects.filter(action="late_record_refused")
+    assert refused.get().subject_id == str(done["id"])
+    sweep()
     require_cancelled(till)
 
 
