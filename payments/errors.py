@@ -1,5 +1,7 @@
 """What can go wrong with money, as the client or staff are told."""
 
+from uuid import UUID
+
 from slotbase.lib.errors import Conflict, DomainError, NotFound
 
 
@@ -46,6 +48,10 @@ class Overpayment(Conflict):
 
 class PossibleDuplicate(Conflict):
     code, title = "possible_duplicate", "This may have been recorded already"
+
+    def __init__(self, detail: str = "", *, payment_id: UUID | None = None) -> None:
+        super().__init__(detail)
+        self.payment_id = payment_id
 
 
 class PayableHasChanged(Conflict):

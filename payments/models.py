@@ -58,6 +58,11 @@ class Payable(models.Model):
     version = models.PositiveIntegerField(default=1)
 
     class Meta:
+        permissions = (
+            ("record_payment", "Can record money that was paid by hand"),
+            ("refund_payment", "Can give money back"),
+            ("pay_out_refund", "Can pay out by hand what is owed to a customer"),
+        )
         indexes = (
             models.Index(fields=["reference"], name="payments_payable_reference"),
         )

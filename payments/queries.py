@@ -1,9 +1,12 @@
 """Reads of money: what a customer or staff are shown."""
 
 from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
-from payments.models import CardPayment, Payable, Refund
+from django.db.models import Model, Q, QuerySet
+
+from payments.models import CardPayment, Dispute, OfflinePayment, Payable, Refund
 from payments.states import (
     DONE_REFUNDS,
     RESERVED_REFUNDS,
@@ -13,6 +16,7 @@ from payments.states import (
     RefundProgress,
     RefundStatus,
 )
+from recovery.models import AuditEntry
 
 
 def get_latest_card_payment(payable_id: UUID | None) -> CardPayment | None:
@@ -58,3 +62,31 @@ def say_progress(refunds: Sequence[Refund]) -> RefundProgress:
 def _is_withdrawn(refund: Refund) -> bool:
     """Taken back by us before it was sent: the money went another way."""
     return refund.status == RefundStatus.CANCELED and refund.provider_id is None
+
+
+def get_current_refund(refund_id: UUID) -> Refund | None:
+    """A refund, or the latest of those that were made since it failed."""
+    origin = Refund.objects.filter(pk=refund_id).values("origin")[:1]
+    chain = Refund.objects.filter(origin__in=origin).order_by("-id")
+    return chain.select_related("payable", "card_payment", "offline_payment").first()
+
+
+def list_history(payable_id: UUID) -> QuerySet[AuditEntry]:
+    """What happened to a payable and to all of its money."""
+    is_meant = Q(subject_type="payable", subject_id=str(payable_id))
+    for model in (CardPayment, OfflinePayment, Refund):
+        is_meant |= _is_about(model, model.objects.filter(payable=payable_id))
+    disputes = Dispute.objects.filter(card_payment__payable=payable_id)
+    return AuditEntry.objects.filter(is_meant | _is_about(Dispute, disputes))
+
+
+def list_history_of_refund(refund: Refund) -> QuerySet[AuditEntry]:
+    """What happened to a refund and to those that it replaced or that replaced it."""
+    chain = Refund.objects.filter(origin=refund.origin)
+    return AuditEntry.objects.filter(_is_about(Refund, chain))
+
+
+def _is_about(model: type[Model], rows: QuerySet[Any]) -> Q:
+    # Ids first: the index of the audit serves a list of constants.
+    ids = [str(pk) for pk in rows.values_list("pk", flat=True)]
+    return Q(subject_type=model.__name__.lower(), subject_id__in=ids)

@@ -150,8 +150,10 @@ RESERVED_REFUNDS = (
     RefundStatus.NEEDS_STAFF,
 )
 DONE_REFUNDS = (RefundStatus.SUCCEEDED, RefundStatus.RESOLVED_OUT_OF_BAND)
+#: The money is ours again, until staff decide.
+FAILED_REFUNDS = (RefundStatus.FAILED, RefundStatus.CANCELED)
 #: The customer has not got the money and nothing is on its way.
-STUCK_REFUNDS = (RefundStatus.NEEDS_STAFF, RefundStatus.FAILED, RefundStatus.CANCELED)
+STUCK_REFUNDS = (RefundStatus.NEEDS_STAFF, *FAILED_REFUNDS)
 
 
 class RefundReason(TextChoices):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, ClassVar, Generic, TypeVar, cast
+from urllib.parse import urlencode
 from uuid import UUID
 
 from django import forms
@@ -39,6 +40,7 @@ PAYLOAD: Any = (
 )
 
 _pages: dict[str, "AuditedAdmin[Any]"] = {}  # by `audit_subject`
+_finders: list["AuditedAdmin[Any]"] = []
 
 
 class AuditedAdmin(BackOfficeAdmin[Row]):
@@ -50,11 +52,15 @@ class AuditedAdmin(BackOfficeAdmin[Row]):
 
     #: The `subject_type` of these rows in the audit.
     audit_subject: ClassVar[str]
+    #: Whether its search finds what a reference is about.
+    finds_references: ClassVar[bool] = False
 
     def __init__(self, model: type[Row], admin_site: admin.AdminSite) -> None:
         super().__init__(model, admin_site)
         # Of several pages of the same rows the first is the one to link to.
         _pages.setdefault(self.audit_subject, self)
+        if self.finds_references:
+            _finders.append(self)
 
     def log_addition(self, request: HttpRequest, obj: Row, message: Any) -> Any:
         """A row was added."""
@@ -128,6 +134,15 @@ class Typed(forms.Form):
         max_length=5000,
         widget=forms.Textarea({"rows": 4}),
         label="Evidence, if there is any",
+        error_messages={
+            "required": "Say what shows it: a receipt, a transfer, a name."
+        },
+    )
+    reference = forms.CharField(
+        required=False,
+        max_length=64,
+        label="Reference of the booking",
+        error_messages={"required": "Give the reference of the booking."},
     )
 
 
@@ -139,6 +154,7 @@ class Wish:
     version: int
     reason: str
     evidence: str
+    reference: str = ""
 
 
 @dataclass(frozen=True)
@@ -157,6 +173,23 @@ class RowAction(Generic[Row]):
     is_offered: Callable[[Row, UUID], bool] = lambda _row, _staff_id: True
     needs_reason: bool = False
     takes_evidence: bool = False
+    needs_evidence: bool = False
+    needs_reference: bool = False
+
+    @property
+    def needs(self) -> dict[str, bool]:
+        """What must be typed for it."""
+        return {
+            "reason": self.needs_reason,
+            "evidence": self.needs_evidence,
+            "reference": self.needs_reference,
+        }
+
+    @property
+    def takes(self) -> set[str]:
+        """What may be typed for it."""
+        needed = {name for name, is_needed in self.needs.items() if is_needed}
+        return needed | ({"evidence"} if self.takes_evidence else set())
 
 
 class ActingAdmin(AuditedAdmin[Row]):
@@ -205,7 +238,8 @@ class ActingAdmin(AuditedAdmin[Row]):
         self, request: HttpRequest, action: RowAction[Any], row: Row, typed: Typed
     ) -> int | None:
         """Do it; returns the status of the answer if it was refused."""
-        typed.fields["reason"].required = action.needs_reason
+        for name, is_needed in action.needs.items():
+            typed.fields[name].required = is_needed
         if not typed.is_valid():
             messages.error(request, "Nothing was done: see below what is missing.")
             return 400
@@ -239,12 +273,13 @@ class ActingAdmin(AuditedAdmin[Row]):
             if _may_do(request, action) and action.is_offered(row, staff_id)
         }
         typed = context.get("typed") or Typed()
-        asked = {
-            "reason": any(each.needs_reason for each in offered.values()),
-            "evidence": any(each.takes_evidence for each in offered.values()),
-        }
+        asked = {name for each in offered.values() for name in each.takes}
         # What was typed stays, even where there is no button for it any more.
-        shown = [name for name in asked if asked[name] or typed.data.get(name)]
+        shown = [
+            name
+            for name in ("reference", "reason", "evidence")
+            if name in asked or typed.data.get(name)
+        ]
         context |= {"row_actions": offered, "typed": [typed[name] for name in shown]}
         return super().render_change_form(request, context, *args, **kwargs)
 
@@ -333,6 +368,16 @@ def format_subject(row: Any) -> SafeString | str:
     address = f"admin:{page.opts.app_label}_{page.opts.model_name}_change"
     url = reverse(address, args=[row.subject_id])
     return format_html('<a href="{}">{}</a>', url, words)
+
+
+def format_reference(reference: str) -> SafeString | str:
+    """A reference as a link to what it is about, if a page finds that."""
+    if not reference or not _finders:
+        return reference
+    opts = _finders[0].opts
+    url = reverse(f"admin:{opts.app_label}_{opts.model_name}_changelist")
+    query = urlencode({"q": reference})
+    return format_html('<a href="{}?{}">{}</a>', url, query, reference)
 
 
 def format_payload(payload: Any) -> SafeString | str:

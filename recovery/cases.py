@@ -227,8 +227,36 @@ def resolve_case(
     )
     if evidence:
         # After that of an earlier closing, if the case was opened again since.
-        shown = "\n\n".join(filter(None, [case.evidence, evidence]))
+        shown = _after(case.evidence, evidence)
         Case.objects.filter(pk=case.pk).update(evidence=shown)
+
+
+@retry_on_conflict
+def note_evidence(
+    *, case_id: UUID, staff_id: UUID, version: int, evidence: str
+) -> None:
+    """Keep what a person found out about a case, which stays open.
+
+    Raises:
+        ValidationFailed: without evidence.
+        CaseNotFound, CaseIsTaken, CaseHasChanged, InvalidState: leave it alone.
+    """
+    if not evidence.strip():
+        raise ValidationFailed(evidence="Say what you found out.")
+    case = _lock_free(case_id, staff_id, version)
+    Case.objects.filter(pk=case.pk).update(
+        evidence=_after(case.evidence, evidence), version=case.version + 1
+    )
+    audit.record(
+        actor=audit.Actor.staff(staff_id),
+        action="case.noted",
+        subject="case",
+        ids=[case.pk],
+    )
+
+
+def _after(earlier: str, evidence: str) -> str:
+    return "\n\n".join(filter(None, [earlier, evidence]))
 
 
 @retry_on_conflict
@@ -255,10 +283,16 @@ def require_free(*, case_id: UUID, staff_id: UUID, version: int) -> None:
     Raises:
         CaseNotFound, CaseIsTaken, CaseHasChanged, InvalidState: leave it alone.
     """
+    _lock_free(case_id, staff_id, version)
+
+
+@transaction_required
+def _lock_free(case_id: UUID, staff_id: UUID, version: int) -> Case:
     case = _lock_unchanged(case_id, version)
     _refuse_if_taken(case, staff_id, read_clock())
     if case.status not in IS_OPEN:
         raise InvalidState("The case is closed.")
+    return case
 
 
 @retry_on_conflict

@@ -11,9 +11,11 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
+from bookings.admin.money import MoneyPages
 from bookings.models import Booking, BookingHold, Resource, SlotClaim
 from bookings.queries import list_history
 from bookings.states import HoldStatus
+from payments.queries import list_history as list_history_of_money
 from recovery.backoffice import HISTORY, AuditedAdmin
 from recovery.models import AuditEntry
 from slotbase.accounts.models import User
@@ -34,6 +36,7 @@ from slotbase.lib.columns import (
     venue_slot,
     venue_time,
 )
+from slotbase.lib.ids import as_reference
 
 
 def from_today(days: int) -> Q:
@@ -87,7 +90,7 @@ class SaleAdmin(AuditedAdmin[Any]):
 
     venue_path = "resource__venue"
     private_fields = ("customer__phone", "customer__email")
-    list_select_related = ("resource__venue", "customer")
+    list_select_related: ClassVar[Any] = ("resource__venue", "customer")
     # Says that there is a search; `get_search_results` is what it does.
     search_fields = ("customer__name",)
     search_help_text = "Reference, name, phone or e-mail"
@@ -116,21 +119,32 @@ class SaleAdmin(AuditedAdmin[Any]):
 
 
 @admin.register(Booking)
-class BookingAdmin(SaleAdmin):
+class BookingAdmin(MoneyPages, SaleAdmin):
     """Slots that were sold."""
 
     audit_subject, key_in_booking = "booking", "pk"
+    finds_references = True
     list_display = (
         *("reference", "when", "resource", "venue"),
-        *("customer", "state", "price"),
+        *("customer", "state", "payment_state", "price"),
     )
+    list_select_related = (*SaleAdmin.list_select_related, "payable")
     list_filter = (
         *(DayFilter, "status"),
         *(("resource__venue", OwnRowsFilter), "resource__kind"),
     )
     fieldsets = (
         ("Slot", {"fields": ("state", "when", "resource", "units", "price")}),
-        ("Customer", {"fields": ("customer", *SaleAdmin.private_fields)}),
+        (
+            "Money",
+            {
+                "fields": (
+                    *("payment_state", "owed", "paid", "due"),
+                    *("refunds", "receipts", "all_money"),
+                )
+            },
+        ),
+        ("Customer", {"fields": ("customer", *SaleAdmin.private_fields, "mails")}),
         ("Origin", {"fields": ("held", "created", "restored_from")}),
         ("Cancellation", {"fields": ("cancelled", "cancelled_by", "cancel_reason")}),
         HISTORY,
@@ -150,13 +164,9 @@ class BookingAdmin(SaleAdmin):
 
     def history_of(self, row: Booking) -> QuerySet[AuditEntry]:
         """Its story begins with its hold."""
-        return list_history(row)
-
-
-def as_reference(typed: str) -> str:
-    """A reference as we write it: in capitals, with a hyphen in the middle."""
-    letters = typed.strip().upper().replace("-", "")
-    return f"{letters[:5]}-{letters[5:]}" if len(letters) > 5 else letters
+        if row.payable_id is None:
+            return list_history(row)
+        return list_history(row) | list_history_of_money(row.payable_id)
 
 
 class SlotClaimInline(BackOfficeInline[SlotClaim, BookingHold]):

@@ -100,7 +100,8 @@ def _refuse_twin(payable: Payable, received: Received) -> None:
         raise PossibleDuplicate(
             f"The same amount was recorded by {twin.recorded_by} at"
             f" {twin.recorded_at:%H:%M}Z, receipt {twin.receipt_number}."
-            " If this is a second payment, say so."
+            " If this is a second payment, say so.",
+            payment_id=twin.pk,
         )
 
 

@@ -236,8 +236,8 @@ def _tell(payable: Payable, refund: Refund) -> None:
         troubles.refund_arrived(payable, refund)
         _publish("payments.refund_settled", payable, refund)
     elif refund.status in STUCK_REFUNDS:
-        why = refund.failure_reason or "no reason given"
-        cause = f"Stripe says {refund.status.lower()}: {why}."
+        unexplained = f"Stripe says that it is {refund.status.lower()}, and not why."
+        cause = troubles.say_why(refund) or unexplained
         troubles.open_refund_failure(payable, refund, cause=cause)
         _publish("payments.refund_failed", payable, refund)
 

@@ -2,14 +2,14 @@
 
 from uuid import UUID
 
-from payments.errors import RefundNotFound
+from payments.errors import RefundExceedsBalance, RefundNotFound
 from payments.locks import lock_payable
 from payments.models import Payable, Refund
 from payments.services import troubles
 from payments.services.payables import recount
 from payments.services.refund_calls import move_refund, renew_key
-from payments.services.refunds import request_refund
-from payments.states import RefundReason, RefundStatus
+from payments.services.refunds import refundable_minor, request_refund
+from payments.states import FAILED_REFUNDS, RefundReason, RefundStatus
 from recovery import audit, cases
 from slotbase.lib.clock import Now
 from slotbase.lib.db import retry_on_conflict, transaction_required
@@ -36,7 +36,7 @@ def retry_refund(*, refund_id: UUID, staff_id: UUID) -> Refund:
             renew_key(refund, actor, reason="Staff try again.")
         after_commit("payments.attempt_refund", id=refund.pk)
         return refund
-    if refund.status not in {RefundStatus.FAILED, RefundStatus.CANCELED}:
+    if refund.status not in FAILED_REFUNDS:
         raise InvalidState(f"The refund is {refund.status}.")
     if _later_one(refund):
         raise InvalidState("Another refund was made in its place.")
@@ -94,12 +94,14 @@ def settle_by_hand(*, refund_id: UUID, staff_id: UUID, evidence: str) -> None:
     Raises:
         ValidationFailed: without evidence.
         RefundNotFound, InvalidState: it is not in the hands of staff.
+        RefundExceedsBalance: its money went back in another way since.
     """
     if not evidence.strip():
         raise ValidationFailed(evidence="Say what shows that the customer has it.")
     payable, refund = _lock(refund_id)
     if _later_one(refund):
         raise InvalidState("Another refund was made in its place.")
+    _require_money(refund)
     move_refund(
         refund,
         RefundStatus.RESOLVED_OUT_OF_BAND,
@@ -119,10 +121,12 @@ def hand_to_front_desk(*, refund_id: UUID, staff_id: UUID) -> None:
 
     Raises:
         RefundNotFound, InvalidState: it may still arrive by itself.
+        RefundExceedsBalance: its money went back in another way since.
     """
     payable, refund = _lock(refund_id)
     if not can_be_paid_out(refund):
         raise InvalidState("It may have arrived: look at Stripe twice, then decide.")
+    _require_money(refund)
     actor = audit.Actor.staff(staff_id)
     move_refund(refund, RefundStatus.NEEDS_STAFF, actor=actor, is_payout=True)
     recount(payable)
@@ -132,11 +136,27 @@ def hand_to_front_desk(*, refund_id: UUID, staff_id: UUID) -> None:
     troubles.open_payout(payable, refund)
 
 
+def is_owed(refund: Refund) -> bool:
+    """Whether the customer waits for it, and its money is still there."""
+    if refund.status in FAILED_REFUNDS:
+        is_there = refundable_minor(refund.payment) >= refund.amount_minor
+        return is_there and not _later_one(refund)
+    return refund.status == RefundStatus.NEEDS_STAFF
+
+
+@transaction_required
+def _require_money(refund: Refund) -> None:
+    """What failed is not reserved: somebody may have given it back anew."""
+    left = refundable_minor(refund.payment)
+    if refund.status in FAILED_REFUNDS and left < refund.amount_minor:
+        raise RefundExceedsBalance(left)
+
+
 def can_be_paid_out(refund: Refund) -> bool:
     """Whether it is sure that the card did not get it."""
     if refund.is_payout or _later_one(refund):
         return False
-    if refund.status in {RefundStatus.FAILED, RefundStatus.CANCELED}:
+    if refund.status in FAILED_REFUNDS:
         return True
     never_sent = refund.first_sent_at is None
     was_read = refund.absent_reads >= OFFERED_AFTER_READS

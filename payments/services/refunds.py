@@ -1,6 +1,8 @@
 """Refunds: asked for under the payable's lock, so that no money goes back twice."""
 
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from uuid import UUID
 
 from django.db.models import Q, Sum
@@ -17,6 +19,7 @@ from payments.services import troubles
 from payments.services.payables import recount
 from payments.states import (
     DONE_REFUNDS,
+    FAILED_REFUNDS,
     RESERVED_REFUNDS,
     CardPaymentStatus,
     DisputeStatus,
@@ -119,16 +122,33 @@ def request_excess(
 ) -> list[Refund]:
     """Promise back all that we have of a locked payable beyond what is owed.
 
-    The latest payment first, cards before cash; what is disputed is left alone.
+    The latest payment first, cards before cash; what is disputed is left alone, and so
+    is the money of refunds that failed: it stands in a case, and staff decide.
     """
     refunds = []
+    with_staff = _with_staff(payable)
     for payment in _refundable_payments(payable):
-        amount = min(payable.excess_minor, refundable_minor(payment))
+        amount = min(
+            payable.excess_minor - sum(with_staff.values()),
+            refundable_minor(payment) - with_staff[payment.pk],
+        )
         if amount > 0 and not has_open_dispute(payment):
             refunds.append(
                 request_refund(payable, payment, amount, reason=reason, actor=actor)
             )
     return refunds
+
+
+def _with_staff(payable: Payable) -> Counter[UUID]:
+    """What refunds that failed would have given back of each payment."""
+    latest = {refund.origin: refund for refund in payable.refunds.order_by("id")}
+    amounts: Counter[UUID] = Counter()
+    for refund in latest.values():
+        # One that we took back before it was sent promises nothing any more.
+        is_ours_to_decide = refund.provider_id is not None or refund.is_payout
+        if refund.status in FAILED_REFUNDS and is_ours_to_decide:
+            amounts[refund.payment.pk] += refund.amount_minor
+    return amounts
 
 
 def _refundable_payments(payable: Payable) -> Iterator[Payment]:
@@ -162,6 +182,27 @@ def left_minor(payment: Payment) -> int:
     taken = payment.disputes.exclude(status=DisputeStatus.WON)
     gone += taken.aggregate(Sum("amount_minor"))["amount_minor__sum"] or 0
     return payment.received_minor - gone
+
+
+@dataclass(frozen=True)
+class Refundable:
+    """A payment of which something can be given back now."""
+
+    payment: Payment
+    left_minor: int
+    currency: str
+
+
+def list_refundable(payable: Payable) -> list[Refundable]:
+    """What staff can give back of a payable, payment by payment."""
+    cards = payable.card_payments.filter(status=CardPaymentStatus.SUCCEEDED)
+    by_hand = payable.offline_payments.filter(reverses=None, reversed_by=None)
+    payments: list[Payment] = [*cards.order_by("id"), *by_hand.order_by("id")]
+    return [
+        Refundable(payment, left, currency_of(payment))
+        for payment in payments
+        if (left := refundable_minor(payment)) and not has_open_dispute(payment)
+    ]
 
 
 def has_open_dispute(payment: Payment) -> bool:

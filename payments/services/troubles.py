@@ -6,10 +6,11 @@ from uuid import UUID
 from django.conf import settings
 
 from payments.models import CardPayment, Dispute, Payable, Refund
+from payments.states import RefundStatus
 from recovery import cases
 from recovery.states import CaseSeverity
 from slotbase.lib.db import transaction_required
-from slotbase.lib.money import exponent
+from slotbase.lib.money import exponent, format_money
 from slotbase.providers.stripe.client import Intent
 
 
@@ -29,6 +30,24 @@ def _of(row: Refund | CardPayment | Dispute) -> dict[str, Any]:
         "amount_minor": row.amount_minor,
         "currency": row.currency,
     }
+
+
+# What Stripe says of refunds that failed.
+_WHY = {
+    "lost_or_stolen_card": "The card was reported lost or stolen.",
+    "expired_or_canceled_card": "The card has expired or was cancelled.",
+    "charge_for_pending_refund_disputed": "The customer's bank took the money back.",
+    "insufficient_funds": "There was not enough money in the account at Stripe.",
+    "declined": "The customer's bank declined it.",
+    "merchant_request": "Somebody called it off at Stripe.",
+    "unknown": "The customer's bank gave no reason.",
+}
+
+
+def say_why(refund: Refund) -> str:
+    """Why a refund failed at its bank, in words; empty if that is not known."""
+    reason = refund.failure_reason
+    return _WHY.get(reason, reason.replace("_", " "))
 
 
 # --- Refunds -------------------------------------------------------------------
@@ -100,7 +119,9 @@ def open_payout(payable: Payable, refund: Refund) -> None:
 @transaction_required
 def refund_arrived(payable: Payable, refund: Refund) -> None:
     """Close what was open about this refund, and about the late money it gave back."""
-    cases.close_by_itself(refund_failure_of(refund), "The refund succeeded.")
+    is_by_hand = refund.status == RefundStatus.RESOLVED_OUT_OF_BAND
+    how = "Staff settled it by hand." if is_by_hand else "The refund succeeded."
+    cases.close_by_itself(refund_failure_of(refund), how)
     cases.close_by_itself(payout_of(refund), "The money was given back.")
     if not payable.excess_minor and not payable.refund_reserved_minor:
         cases.close_by_itself(late_money_of(payable.pk), "The money was given back.")
@@ -150,8 +171,8 @@ def open_mismatch(
             amount_minor=amount_minor,
             currency=currency,
             details={
-                "owed": f"{payable.owed_minor} {payable.currency}",
-                "paid": f"{payable.paid_minor} {payable.currency}",
+                "owed": format_money(payable.owed_minor, payable.currency),
+                "paid": format_money(payable.paid_minor, payable.currency),
             },
             **about(payable),
         )

@@ -13,7 +13,7 @@ from recovery import audit
 from slotbase.lib.clock import read_clock
 from slotbase.lib.db import retry_on_conflict, transaction_required
 from slotbase.lib.errors import InvalidState, ValidationFailed
-from slotbase.lib.ids import uuid7
+from slotbase.lib.ids import as_reference, uuid7
 from slotbase.providers.errors import ProviderError
 from slotbase.providers.stripe import client
 from slotbase.providers.stripe.client import Intent
@@ -32,7 +32,7 @@ def link_payment(*, intent_id: str, reference: str, staff_id: UUID) -> None:
     if not reference.strip():
         raise ValidationFailed(reason="Give the reference of the booking.")
     intent = _ask(intent_id)
-    _link(intent, reference.strip().upper(), audit.Actor.staff(staff_id))
+    _link(intent, as_reference(reference), audit.Actor.staff(staff_id))
 
 
 def refund_unmatched(*, intent_id: str, staff_id: UUID) -> None:

@@ -1,6 +1,7 @@
 """Back office: cases, the most urgent first. `actions` says what may be done."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, tzinfo
 from typing import Any, ClassVar, cast
 
@@ -40,13 +41,39 @@ from slotbase.lib.backoffice import (
     sees_all_venues,
 )
 from slotbase.lib.clock import Now
-from slotbase.lib.columns import badge, format_moment, format_state, venue_time
+from slotbase.lib.columns import (
+    badge,
+    follow,
+    format_moment,
+    format_state,
+    venue_time,
+)
 from slotbase.lib.errors import DomainError
 from slotbase.lib.money import format_money
 
 #: Who looks after cases that are about no venue, beside those who see all of them.
 SUPPORT = ("support", "support_lead")
 CLOSED = (CaseStatus.RESOLVED, CaseStatus.DISCARDED)
+
+
+#: Groups at a venue: they see the cases that are theirs, and no others.
+AT_THE_VENUE = frozenset({"front_desk", "manager"})
+
+
+@dataclass(frozen=True)
+class Background:
+    """What another app knows of the cases of a kind, for their pages."""
+
+    facts: Callable[[Any], Mapping[str, Any]]
+    history: Callable[[Any], QuerySet[AuditEntry]] | None = None
+
+
+_backgrounds: dict[str, Background] = {}
+
+
+def register_background(background: Background, *kinds: str) -> None:
+    """Show this on the pages of cases of these kinds, as it is at that time."""
+    _backgrounds.update(dict.fromkeys(kinds, background))
 
 
 class StateFilter(ConditionFilter):
@@ -107,14 +134,18 @@ URGENCY = Switch(
 class OwnVenuesAdmin(BackOfficeAdmin[Any]):
     """Rows of one's own venues; those without a venue are for support."""
 
+    #: From a row to its venue, of which there may be none.
+    path_to_venue: ClassVar[str] = "venue"
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """What this person may see."""
         rows, user = super().get_queryset(request), cast("Any", request.user)
         if sees_all_venues(user):
             return rows
-        are_theirs = Q(venue__in=user.venues.all())
+        path = self.path_to_venue
+        are_theirs = Q(**{f"{path}__in": user.venues.all()})
         if user.groups.filter(name__in=SUPPORT).exists():
-            are_theirs |= Q(venue__isnull=True)
+            are_theirs |= Q(**{f"{path}__isnull": True})
         return rows.filter(are_theirs)
 
     def history_view(
@@ -127,8 +158,13 @@ class OwnVenuesAdmin(BackOfficeAdmin[Any]):
 
     def zone_of(self, row: Any) -> tzinfo:
         """Its venue's, if it has one."""
-        zone: tzinfo = row.venue.zone if row.venue else UTC
-        return zone
+        return zone_of_venue(follow(row, self.path_to_venue))
+
+
+def zone_of_venue(venue: Any) -> tzinfo:
+    """Its time zone, or UTC if there is no venue."""
+    zone: tzinfo = venue.zone if venue else UTC
+    return zone
 
 
 @admin.register(Case)
@@ -144,13 +180,13 @@ class CaseAdmin(OwnVenuesAdmin, ActingAdmin[Any]):
         *(StateFilter, OwnerFilter, KindFilter, "severity", AudienceFilter),
         ("venue", OwnRowsFilter),
     )
-    list_select_related = ("venue", "claimed_by")
+    list_select_related: ClassVar[Any] = ("venue", "claimed_by")
     # Each column but these would need an index of its own, or words in their order.
     sortable_by = ("age", "amount", "times")
     search_fields = ("title", "reference", "subject_id__exact")
     search_help_text = "Words of the title, reference, or whole id of the subject"
     closed_fields = ("closed", "close_reason", "evidence")
-    fieldsets = (
+    fieldsets: ClassVar[Any] = (
         (
             "What happened",
             {
@@ -169,6 +205,7 @@ class CaseAdmin(OwnVenuesAdmin, ActingAdmin[Any]):
                 )
             },
         ),
+        ("How it stands", {"fields": ("facts",), "classes": ("bare",)}),
         ("Details", {"fields": ("shown_details",), "classes": ("bare",)}),
         ("How it ended", {"fields": closed_fields}),
         HISTORY,
@@ -183,7 +220,11 @@ class CaseAdmin(OwnVenuesAdmin, ActingAdmin[Any]):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """With the time at which the rows were read."""
         rows: QuerySet[Any] = super().get_queryset(request).annotate(as_of=Now())
-        return rows
+        user = cast("Any", request.user)
+        groups = set(user.groups.values_list("name", flat=True))
+        if user.is_superuser or not groups <= AT_THE_VENUE:
+            return rows
+        return rows.filter(audience__in=groups)
 
     def get_ordering(self, request: HttpRequest) -> tuple[str | Switch, ...]:
         """The most severe first, then the most overdue; what is over, newest first."""
@@ -215,6 +256,8 @@ class CaseAdmin(OwnVenuesAdmin, ActingAdmin[Any]):
             return hidden
         if not obj.details:
             hidden += ("shown_details",)
+        if obj.kind not in _backgrounds:
+            hidden += ("facts",)
         if obj.status in cases.IS_OPEN:
             hidden += tuple(
                 each for each in self.closed_fields if not getattr(obj, each, None)
@@ -227,6 +270,9 @@ class CaseAdmin(OwnVenuesAdmin, ActingAdmin[Any]):
 
     def history_of(self, row: Case) -> QuerySet[AuditEntry]:
         """What was done with what it is about belongs to its story."""
+        known = _backgrounds.get(row.kind)
+        if known is not None and known.history is not None:
+            return self.entries_of(row) | known.history(row)
         about = {"subject_type": row.subject_type, "subject_id": row.subject_id}
         return self.entries_of(row) | AuditEntry.objects.filter(**about)
 
@@ -306,12 +352,24 @@ class CaseAdmin(OwnVenuesAdmin, ActingAdmin[Any]):
 
     @admin.display(description="details")
     def shown_details(self, case: Case) -> str:
-        """Each fact in a line; rows of a list one below the other."""
-        facts = {
-            say_action(name): value if isinstance(value, list) else [value]
-            for name, value in case.details.items()
-        }
-        return render_to_string("admin/details.html", {"facts": facts})
+        """What was found when the case was opened."""
+        named = {say_action(name): value for name, value in case.details.items()}
+        return _render_facts(named)
+
+    @admin.display(description="how it stands")
+    def facts(self, case: Case) -> str:
+        """What is true now of what it is about."""
+        return _render_facts(_backgrounds[case.kind].facts(case))
+
+
+def _render_facts(facts: Mapping[str, Any]) -> str:
+    """Each fact in a line; rows of a list one below the other."""
+    lines = {
+        name: value if isinstance(value, list) else [value]
+        for name, value in facts.items()
+        if value or value == 0
+    }
+    return render_to_string("admin/details.html", {"facts": lines})
 
 
 def of_webhook(field: str, label: str) -> Callable[[Any, Any], Any]:
@@ -352,7 +410,7 @@ class WebhookFailureAdmin(CaseAdmin):
         *("provider", "event_id", "webhook_type", "error"),
     )
     list_filter: ClassVar[Any] = (StateFilter, OwnerFilter, "severity")
-    fieldsets = (
+    fieldsets: ClassVar[Any] = (
         CaseAdmin.fieldsets[0],
         (
             "Webhook",
@@ -363,7 +421,7 @@ class WebhookFailureAdmin(CaseAdmin):
                 )
             },
         ),
-        *CaseAdmin.fieldsets[3:-1],
+        *CaseAdmin.fieldsets[4:-1],
         PAYLOAD,
         HISTORY,
     )

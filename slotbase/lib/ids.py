@@ -1,4 +1,7 @@
-"""Identifiers that may leave the process: UUID version 7 (RFC 9562, section 5.7)."""
+"""Identifiers that may leave the process.
+
+Rows have a UUID version 7 (RFC 9562, section 5.7), bookings a reference for people.
+"""
 
 import os
 import time
@@ -18,3 +21,9 @@ def uuid7() -> uuid.UUID:
     return uuid.UUID(
         int=(milliseconds << _MS_SHIFT) | _VERSION_7 | _RFC_VARIANT | random_bits
     )
+
+
+def as_reference(typed: str) -> str:
+    """A reference as we write it: in capitals, with a hyphen in the middle."""
+    letters = typed.strip().upper().replace("-", "")
+    return f"{letters[:5]}-{letters[5:]}" if len(letters) > 5 else letters

@@ -53,9 +53,14 @@ def exponent(currency: str) -> int:
 
 def format_money(amount_minor: int, currency: str) -> str:
     """Amount and currency for people: `1234, "EUR"` is `12.34 EUR`."""
+    return f"{format_amount(amount_minor, currency)} {currency}"
+
+
+def format_amount(amount_minor: int, currency: str) -> str:
+    """The amount alone, as `parse_money` reads it: `1234, "EUR"` is `12.34`."""
     digits = exponent(currency)
     amount = Decimal(amount_minor).scaleb(-digits)
-    return f"{amount:.{digits}f} {currency}"
+    return f"{amount:.{digits}f}"
 
 
 def parse_money(text: str, currency: str) -> int:

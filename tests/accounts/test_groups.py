@@ -84,10 +84,32 @@ def allowed(permission: str) -> set[str]:
 def test_support_and_operations_work_on_cases_and_auditors_look() -> None:
     workers = {"support", "support_lead", "operations"}
 
-    for model in ("case", "inboxevent"):
-        assert allowed(f"recovery.change_{model}") == workers
+    # The front desk: those that are for it.
+    assert allowed("recovery.change_case") == {*workers, "front_desk"}
+    assert allowed("recovery.view_case") == {*workers, "front_desk", "auditor"}
+    assert allowed("recovery.change_inboxevent") == workers
+    for model in ("inboxevent", "webhookfailure"):
         assert allowed(f"recovery.view_{model}") == {*workers, "auditor"}
-    assert allowed("recovery.view_webhookfailure") == {*workers, "auditor"}
+
+
+def test_money_is_moved_by_those_who_talk_to_the_customer() -> None:
+    support = {"support", "support_lead"}
+
+    assert allowed("payments.record_payment") == {"front_desk"}
+    assert allowed("payments.refund_payment") == support
+    assert allowed("payments.pay_out_refund") == {*support, "front_desk"}
+
+
+def test_operations_sees_no_money_and_nobody_edits_it() -> None:
+    lookers = {"front_desk", "manager", "support", "support_lead", "auditor"}
+    models = ("payable", "cardpayment", "offlinepayment", "refund", "dispute")
+
+    for model in models:
+        assert allowed(f"payments.view_{model}") == lookers, model
+    assert allowed("payments.view_refundfailure") == lookers - {"front_desk", "manager"}
+    for model in (*models, "refundfailure"):
+        for action in ("add", "change", "delete"):
+            assert allowed(f"payments.{action}_{model}") == set()
 
 
 def test_only_operations_retries_deliveries_and_workflows() -> None:

@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Group
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -247,9 +248,34 @@ def test_support_sees_its_venues_and_what_is_about_none(client: Client) -> None:
     assert Case.objects.get(pk=elsewhere.pk).status == "OPEN"
 
 
-@pytest.mark.parametrize("group", ["front_desk", "manager"])
-def test_others_see_no_cases(client: Client, case: Case, group: str) -> None:
-    client.force_login(make_staff(group))
+def test_the_front_desk_sees_cases_that_are_for_it_and_no_others(
+    client: Client, case: Case
+) -> None:
+    own, foreign = make_venue(), make_venue()
+    open_case("mine", kind="refund_payout", venue_id=own.pk)
+    open_case("foreign", kind="refund_payout", venue_id=foreign.pk)
+    open_case("of support", kind="webhook_failure", venue_id=own.pk)
+    client.force_login(make_staff("front_desk", [own]))
+
+    assert listed(client) == ["mine"]
+    assert client.get(page_of(case)).status_code == 302
+    assert press(client, case, "claim").status_code == 302
+    assert Case.objects.get(pk=case.pk).status == "OPEN"
+
+
+def test_whoever_works_at_the_desk_and_for_support_sees_all(client: Client) -> None:
+    venue = make_venue()
+    open_case("payout", kind="refund_payout", venue_id=venue.pk)
+    open_case("webhook", kind="webhook_failure", venue_id=venue.pk)
+    both = make_staff("front_desk", [venue])
+    both.groups.add(Group.objects.get(name="support"))
+    client.force_login(both)
+
+    assert sorted(listed(client)) == ["payout", "webhook"]
+
+
+def test_a_manager_sees_no_cases(client: Client, case: Case) -> None:
+    client.force_login(make_staff("manager"))
 
     assert client.get(CASES).status_code == 403
     assert client.get(page_of(case)).status_code == 403

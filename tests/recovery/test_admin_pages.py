@@ -19,6 +19,14 @@ from bookings.models import (
     Resource,
 )
 from notifications.models import Notification
+from payments.models import (
+    CardPayment,
+    Dispute,
+    OfflinePayment,
+    Payable,
+    Refund,
+    RefundFailure,
+)
 from recovery import heartbeats
 from recovery.models import (
     AuditEntry,
@@ -34,18 +42,20 @@ from slotbase.accounts.models import User, Venue
 from slotbase.lib.backoffice import BackOfficeAdmin
 from tests.factories import make_booking, make_staff
 from tests.notifications.conftest import queue
+from tests.payments.told import make_some_of_each
 from tests.recovery.trouble import fail_delivery, fail_webhook
 from tests.workflow import Script, registered, start
 
 pytestmark = pytest.mark.django_db
 
+MONEY = {Payable, CardPayment, OfflinePayment, Refund, Dispute, RefundFailure}
 PAGES = {
     *(Booking, BookingHold, Resource, DateException, AuditEntry),
     CancellationPolicy,
     *(User, Venue, Group, PeriodicTask),
     *(Case, WebhookFailure, InboxEvent, OutboxEvent, EventDelivery, Heartbeat),
-    Notification,
-    WorkflowRun,
+    *(Notification, WorkflowRun),
+    *MONEY,
 }
 EACH_PAGE = pytest.mark.parametrize("model", sorted(PAGES, key=lambda m: m.__name__))
 
@@ -69,6 +79,7 @@ def rows(client: Client, superuser: User) -> Client:
         start()
     heartbeats.record_heartbeat("worker@host default")
     queue(venue_id=venue.pk)
+    make_some_of_each(venue, superuser)
     client.force_login(superuser)
     return client
 
@@ -174,6 +185,7 @@ def test_not_even_a_superuser_deletes(rows: Client, model: Any) -> None:
         *(Booking, BookingHold, AuditEntry, Group, Case, WebhookFailure),
         *(InboxEvent, OutboxEvent, EventDelivery, Heartbeat, WorkflowRun),
         Notification,
+        *MONEY,
     ],
 )
 def test_what_only_the_code_writes_is_read_only(rows: Client, model: Any) -> None:

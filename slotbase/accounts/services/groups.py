@@ -20,10 +20,15 @@ CASES = ("recovery.case", "recovery.webhookfailure", "recovery.inboxevent")
 EVENTS = ("recovery.outboxevent", "recovery.eventdelivery")
 MESSAGES = ("notifications.notification",)
 WORKFLOWS = ("recovery.workflowrun",)
+MONEY = (
+    *("payments.payable", "payments.cardpayment", "payments.offlinepayment"),
+    *("payments.refund", "payments.dispute"),
+)
+FAILURES = ("payments.refundfailure",)
 ENGINES = (*EVENTS, *WORKFLOWS, "recovery.heartbeat")
 EVERYTHING = (
     *(*CATALOGUE, *SALES, *CUSTOMERS, *VENUES, *HISTORY, *CASES, *ENGINES),
-    *MESSAGES,
+    *(*MESSAGES, *MONEY, *FAILURES),
     *("bookings.slotclaim", "recovery.idempotencyrecord"),
     *("django_celery_beat.periodictask", "auth.group"),
 )
@@ -43,10 +48,14 @@ SEE_CONTACT_DATA = {"accounts.see_contact_data"}
 WORK_ON_CASES = _may("view", *CASES) | _may(
     "change", "recovery.case", "recovery.inboxevent"
 )
+# Give money back by card and decide about what went wrong; hand out what is owed.
+REFUND, PAY_OUT = {"payments.refund_payment"}, {"payments.pay_out_refund"}
 SUPPORT = (
     _may("view", *SALES, *CUSTOMERS, *CATALOGUE, *HISTORY, *EVENTS)
-    | _may("view", *MESSAGES, *WORKFLOWS)
+    | _may("view", *MESSAGES, *WORKFLOWS, *MONEY, *FAILURES)
     | WORK_ON_CASES
+    | REFUND
+    | PAY_OUT
     | SEE_CONTACT_DATA
 )
 
@@ -55,8 +64,13 @@ MATRIX: dict[str, set[str]] = {
     "front_desk": _may(
         "view", *SALES, *CUSTOMERS, *CATALOGUE, *MESSAGES, "accounts.venue"
     )
+    | _may("view", *MONEY)
+    # Of cases, those that are for the front desk.
+    | _may("view change", "recovery.case")
+    | {"payments.record_payment"}
+    | PAY_OUT
     | SEE_CONTACT_DATA,
-    "manager": _may("view", *SALES, *CUSTOMERS, *VENUES, *MESSAGES)
+    "manager": _may("view", *SALES, *CUSTOMERS, *VENUES, *MESSAGES, *MONEY)
     | _may("view add change", *CATALOGUE, "accounts.venue")
     | _may("delete", "bookings.openinghours", "bookings.dateexception")
     | _may("delete", "bookings.cancellationtier")
