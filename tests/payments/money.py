@@ -150,13 +150,14 @@ def make_cash(payable: Payable, amount_minor: int, **over: Any) -> OfflinePaymen
 def ask_refund(
     payment: CardPayment | OfflinePayment, amount_minor: int, staff_id: Any = None
 ) -> Refund:
-    """Staff give so much of it back."""
+    """Staff give so much of it back; it stays owed, so that only one thing changes."""
     version = Payable.objects.get(pk=payment.payable_id).version
     return refund_amount(
         payment_id=payment.pk,
         amount_minor=amount_minor,
         staff_id=staff_id or make_staff().pk,
         version=version,
+        stays_owed=True,
     )
 
 
