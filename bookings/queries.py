@@ -166,7 +166,8 @@ def quote_cancellation(booking: Booking) -> Quote:
     """What it would cost to cancel a booking now."""
     return quote(
         booking.cancellation_terms,
-        price_minor=booking.price_minor,
+        # What staff gave back before is no part of it any more.
+        price_minor=booking.payable.owed_minor if booking.payable else 0,
         start=booking.start_time,
         now=read_clock(),
     )

@@ -88,6 +88,11 @@ class RefundForm(forms.Form):
     version = forms.IntegerField(widget=forms.HiddenInput)
     payment = forms.ChoiceField(widget=forms.RadioSelect)
     amount = AmountField()
+    stays_owed = forms.BooleanField(
+        required=False,
+        label="It is to be paid again, in another way",
+        help_text="Otherwise the customer does not owe it any more.",
+    )
 
     def __init__(self, payable: Payable, data: Any = None) -> None:
         self.refundable = {

@@ -321,6 +321,7 @@ def _refund(request: HttpRequest, form: RefundForm) -> Refund:
         amount_minor=form.cleaned_data["amount"],
         staff_id=staff_id_of(request),
         version=form.cleaned_data["version"],
+        stays_owed=form.cleaned_data["stays_owed"],
     )
 
 

@@ -16,13 +16,14 @@ from payments.errors import (
 from payments.locks import lock_payable
 from payments.models import CardPayment, Dispute, OfflinePayment, Payable, Refund
 from payments.services import troubles
-from payments.services.payables import recount
+from payments.services.payables import charge, recount
 from payments.states import (
     DONE_REFUNDS,
     FAILED_REFUNDS,
     RESERVED_REFUNDS,
     CardPaymentStatus,
     DisputeStatus,
+    LineKind,
     RefundReason,
     RefundStatus,
 )
@@ -216,9 +217,16 @@ def has_open_dispute(payment: Payment) -> bool:
 
 @retry_on_conflict
 def refund_amount(
-    *, payment_id: UUID, amount_minor: int, staff_id: UUID, version: int
+    *,
+    payment_id: UUID,
+    amount_minor: int,
+    staff_id: UUID,
+    version: int,
+    stays_owed: bool = False,
 ) -> Refund:
     """Staff give back all or part of one payment; `version` is the payable's they saw.
+
+    What goes back need not be paid again, unless it `stays_owed`.
 
     Raises:
         PaymentNotFound: there is none, or it did not succeed.
@@ -228,13 +236,17 @@ def refund_amount(
     payment = find_payment(payment_id)
     payable = lock_payable(payment.payable_id)
     require_version(payable, version)
-    return request_refund(
+    due_before = payable.due_minor
+    refund = request_refund(
         payable,
         payment,
         amount_minor,
         reason=RefundReason.STAFF,
         actor=audit.Actor.staff(staff_id),
     )
+    if not stays_owed:
+        charge(payable, LineKind.WAIVER, due_before - payable.due_minor)
+    return refund
 
 
 def find_payment(payment_id: UUID) -> Payment:

@@ -35,10 +35,12 @@ from tests.payments.money import (
     counters,
     look_now,
     make_cash,
+    make_paid_booking,
     make_payable,
     make_sold,
     open_kinds,
     process_all,
+    run_due_work,
     send,
     store_event,
 )
@@ -691,3 +693,23 @@ def test_whoever_lost_its_lease_sends_nothing(
 
     assert stripe.calls(CREATE) == 0
     assert AuditEntry.objects.filter(action="late_record_refused").exists()
+
+
+@pytest.mark.parametrize(("stays_owed", "due"), [(False, 0), (True, 1000)])
+def test_what_staff_give_back_is_owed_again_only_if_they_say_so(
+    sandbox: Sandbox, stays_owed: bool, due: int
+) -> None:
+    booking = make_paid_booking(sandbox)
+    assert booking.payable is not None
+
+    refund_amount(
+        payment_id=booking.payable.card_payments.get().pk,
+        amount_minor=1000,
+        staff_id=make_staff().pk,
+        version=booking.payable.version,
+        stays_owed=stays_owed,
+    )
+    run_due_work()
+
+    booking.payable.refresh_from_db()
+    assert (booking.payable.due_minor, booking.payable.refunded_minor) == (due, 1000)
