@@ -103,8 +103,8 @@ class Stripe:
 @pytest.fixture
 def stripe(sandbox: Sandbox, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Stripe:
     """The sandbox's Stripe, empty and well."""
-    settings.PROVIDER_CONNECT_SECONDS = 0.5
-    settings.PROVIDER_TIMEOUT_SECONDS = 0.4
-    settings.PROVIDER_WORKER_TIMEOUT_SECONDS = 0.4
+    settings.PROVIDER_CONNECT_SECONDS = 1
+    settings.PROVIDER_TIMEOUT_SECONDS = 1
+    settings.PROVIDER_WORKER_TIMEOUT_SECONDS = 1
     monkeypatch.setattr(resend_client, "breaker", Breaker("resend"))
     return Stripe(sandbox, monkeypatch)

@@ -91,7 +91,10 @@ def _adopt(payable: Payable, intent: Intent, actor: audit.Actor) -> None:
         succeeded_at=read_clock(),
         next_run_at=None,
     )
-    payment.save(force_insert=True)
+    # Of two people who link it at once the second one is told.
+    CardPayment.objects.bulk_create([payment], ignore_conflicts=True)
+    if not CardPayment.objects.filter(pk=payment.pk).exists():
+        raise InvalidState("It belongs to a sale already.")
     for before, to in (("", "CREATING"), ("CREATING", "SUCCEEDED")):
         audit.record(
             actor=actor,

@@ -1,5 +1,6 @@
 """Money at Stripe that belongs to nothing: tried for a while, then staff decide."""
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,8 +14,10 @@ from slotbase.accounts.models import User
 from slotbase.lib.errors import InvalidState, ValidationFailed
 from slotbase.providers.stripe import client
 from tests.adversity import Stripe
-from tests.factories import make_staff
+from tests.concurrency.race import at_once, errors_in
+from tests.factories import make_booking, make_resource, make_staff
 from tests.payments.money import (
+    PRICE,
     begin,
     counters,
     make_payable,
@@ -186,3 +189,28 @@ def test_what_was_not_paid_or_is_not_there_cannot_be_linked(
     with pytest.raises(PaymentNotFound):
         link_payment(intent_id="pi_gone", reference=payable.reference, staff_id=bob.pk)
     assert not CardPayment.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_people_who_link_one_payment_at_once_the_second_is_told(
+    stripe: Stripe,
+) -> None:
+    intent_id = make_foreign(stripe)
+    court = {"payment_mode": "AT_VENUE", "price_minor": PRICE}
+    bookings = [make_booking(resource=make_resource(**court)) for _ in range(2)]
+    staff_id = make_staff().pk
+
+    outcomes = at_once(
+        [
+            partial(
+                link_payment,
+                intent_id=intent_id,
+                reference=booking.reference,
+                staff_id=staff_id,
+            )
+            for booking in bookings
+        ]
+    )
+
+    assert [type(error) for error in errors_in(outcomes)] == [InvalidState]
+    assert CardPayment.objects.filter(provider_id=intent_id).count() == 1
