@@ -145,13 +145,14 @@ def _fee(payable: Payable | None) -> dict[str, int]:
 
 
 def _in_dispute_minor(payable: Payable | None) -> int:
-    """What a bank decides about now."""
+    """What a bank has taken and decides about now; an inquiry took nothing."""
     if payable is None:
         return 0
     disputes = Dispute.objects.filter(
         card_payment__payable=payable,
         card_payment__is_mismatch=False,
         status=DisputeStatus.OPEN,
+        took_money=True,
     )
     return sum(dispute.amount_minor for dispute in disputes)
 

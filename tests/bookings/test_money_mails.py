@@ -216,6 +216,18 @@ def test_who_cancels_during_a_dispute_reads_that_the_bank_decides(
     assert "fee" not in text
 
 
+def test_an_inquiry_of_a_bank_keeps_nothing_back(
+    stripe: Stripe, sandbox: Sandbox
+) -> None:
+    booking = make_paid_booking(sandbox)
+    dispute(stripe, booking, status="warning_needs_response")
+
+    cancel(booking)
+
+    assert "You get 24.00 EUR back." in mail("booking_cancelled")
+    assert "bank" not in mail("booking_cancelled")
+
+
 def test_who_paid_in_time_and_won_a_dispute_does_not_read_that_it_was_too_late(
     stripe: Stripe, sandbox: Sandbox
 ) -> None:
