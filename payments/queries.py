@@ -9,10 +9,8 @@ from django.db.models import Model, Q, QuerySet
 from payments.models import CardPayment, Dispute, OfflinePayment, Payable, Refund
 from payments.states import (
     DONE_REFUNDS,
-    RESERVED_REFUNDS,
     STUCK_REFUNDS,
     UNDECIDED_PAYMENTS,
-    CardPaymentStatus,
     RefundProgress,
     RefundStatus,
 )
@@ -24,15 +22,6 @@ def get_latest_card_payment(payable_id: UUID | None) -> CardPayment | None:
     payments = CardPayment.objects.filter(payable=payable_id).order_by("-id")
     undecided = payments.filter(status__in=UNDECIDED_PAYMENTS)
     return undecided.first() or payments.first()
-
-
-def has_money_in_question(payable_id: UUID) -> bool:
-    """Whether something else than was asked for came in, and was not given back."""
-    odd = CardPayment.objects.filter(
-        payable=payable_id, status=CardPaymentStatus.SUCCEEDED, is_mismatch=True
-    )
-    given_back = odd.filter(refunds__status__in=[*RESERVED_REFUNDS, *DONE_REFUNDS])
-    return odd.exclude(pk__in=given_back).exists()
 
 
 def list_refunds(payable: Payable | None) -> list[Refund]:

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db.models import F
+from django.db.models import F, Max
 
 from recovery import audit, outbox
 from recovery.errors import CaseHasChanged, CaseIsTaken
@@ -144,6 +144,13 @@ def close_by_itself(fingerprint: str, reason: str) -> None:
     case = lock_case_of(fingerprint)
     if case is not None and case.status in IS_OPEN:
         _close(case, CaseStatus.RESOLVED, reason, actor=audit.Actor.system("engine"))
+
+
+def closed_at_of(fingerprint: str) -> datetime | None:
+    """When somebody closed the case about this last; None if it is open, or none is."""
+    closed = Case.objects.filter(fingerprint=fingerprint, closed_at__isnull=False)
+    last: datetime | None = closed.aggregate(last=Max("closed_at"))["last"]
+    return last
 
 
 def was_seen_within(fingerprint: str, age: timedelta) -> bool:

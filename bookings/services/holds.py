@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.conf import settings
+from django.db.models import Exists, OuterRef
 
 from bookings.errors import HoldLimit, ResourceClosed
 from bookings.hours import Interval, open_until, opening_at, to_instant
@@ -14,7 +15,9 @@ from bookings.queries import get_hold
 from bookings.rules import ActiveHold, Rules, get_rules, in_minutes
 from bookings.services.claims import expire_locked_holds, win_slot
 from bookings.states import HOLD_MOVES, HoldStatus
+from payments.models import CardPayment
 from payments.services.payables import end_payables
+from payments.states import UNDECIDED_PAYMENTS
 from recovery import audit, idempotency, outbox
 from slotbase.lib.clock import Now, read_clock
 from slotbase.lib.db import retry_on_conflict
@@ -213,13 +216,16 @@ def expire_due_holds(*, limit: int) -> int:
 def purge_old_holds(*, limit: int) -> int:
     """Delete what came to nothing HOLD_RETENTION_DAYS ago; its audit stays.
 
-    What money came in for is kept.
+    What money came in for is kept, and what it may still come in for.
     """
     age = timedelta(days=settings.HOLD_RETENTION_DAYS)
+    undecided = CardPayment.objects.filter(
+        payable=OuterRef("payable"), status__in=UNDECIDED_PAYMENTS
+    )
     old = BookingHold.objects.filter(
         status__in=[HoldStatus.EXPIRED, HoldStatus.RELEASED],
         released_at__lte=Now() - age,
         payable__paid_at=None,
-    )
+    ).exclude(Exists(undecided))
     ids = list(old.order_by("released_at").values_list("pk", flat=True)[:limit])
     return BookingHold.objects.filter(pk__in=ids).delete()[0]

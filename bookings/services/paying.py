@@ -18,8 +18,9 @@ from bookings.services.sales import ensure_payable
 from bookings.services.settling import settle_payable
 from bookings.states import HoldStatus, PaymentMode
 from payments.models import CardPayment, Payable
-from payments.queries import get_latest_card_payment, has_money_in_question
+from payments.queries import get_latest_card_payment
 from payments.services import card_payments
+from payments.services.mismatches import has_money_in_question
 from payments.states import UNDECIDED_PAYMENTS, CardPaymentStatus
 from recovery import audit, idempotency
 from slotbase.lib.clock import read_clock

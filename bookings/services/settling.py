@@ -26,9 +26,10 @@ from bookings.services.bookings import confirm_hold, sell_locked_hold
 from bookings.services.claims import retire_expired_holds, win_slot
 from bookings.states import BookingStatus, HoldSource, HoldStatus
 from payments.errors import CardDeclined
-from payments.locks import lock_payable
+from payments.locks import lock_payable, lock_payables
 from payments.models import OfflinePayment, Payable, Refund
 from payments.services import troubles
+from payments.services.mismatches import question_excess
 from payments.services.payables import charge, waive
 from payments.services.refunds import Payment, list_refundable, request_excess
 from payments.states import LineKind, RefundReason
@@ -41,12 +42,20 @@ SYSTEM = audit.Actor.system("settling")
 
 
 def settle_payable(*, payable_id: UUID) -> None:
-    """Decide about the money of a payable: it buys its slot, or goes back in full."""
+    """Decide about the money of a payable: it buys its slot, or goes back in full.
+
+    What is too much for a booking goes back if that is over; else staff are asked.
+    """
+    if find_booking_of(payable_id) is None:
+        _buy(payable_id)
+    if find_booking_of(payable_id) is not None:
+        _see_to_excess(payable_id)
+
+
+def _buy(payable_id: UUID) -> None:
     hold = BookingHold.objects.filter(payable=payable_id).order_by("-id").first()
     if hold is None:
-        return  # money that staff took over without a sale
-    if find_booking_of(payable_id) is not None:
-        _return_excess_of_cancelled(payable_id)
+        _return_what_buys_nothing(payable_id)
         return
     if hold.status == HoldStatus.ACTIVE:
         _retire_if_expired(hold.pk)
@@ -72,12 +81,21 @@ def _confirm(hold: BookingHold) -> bool:
 
 
 @retry_on_conflict
-def _return_excess_of_cancelled(payable_id: UUID) -> None:
+def _return_what_buys_nothing(payable_id: UUID) -> None:
+    """Its hold came to nothing and was deleted since, or there was no sale at all."""
+    for payable in lock_payables([payable_id]):
+        if payable.excess_minor:
+            _give_back(payable, cause="There is nothing that it could buy any more.")
+
+
+@retry_on_conflict
+def _see_to_excess(payable_id: UUID) -> None:
     """A booking that is over keeps what its policy says, and no more."""
     payable = lock_payable(payable_id)
     bookings = Booking.objects.select_related("hold__resource__venue")
     booking = bookings.get(payable=payable)
     if booking.status not in {BookingStatus.CANCELLING, BookingStatus.CANCELLED}:
+        question_excess(payable)
         return
     if _has_come_late(booking, payable):
         if refunds := _give_back(payable, cause="The booking is cancelled."):

@@ -17,7 +17,7 @@ from payments.admin.refunds import (
 from payments.errors import RefundNotFound
 from payments.models import Refund
 from payments.services import mismatches, refund_desk, unmatched
-from payments.states import STUCK_REFUNDS, CardPaymentStatus
+from payments.states import STUCK_REFUNDS
 from recovery import cases
 from recovery.admin.actions import FOR_EVERY_CASE, is_free_for, register_actions
 from recovery.admin.cases import Background, register_background
@@ -127,11 +127,8 @@ def _money_waits(case: Any) -> bool:
     payable = payable_of(case)
     if payable is None:
         return False
-    odd = payable.card_payments.filter(
-        status=CardPaymentStatus.SUCCEEDED, is_mismatch=True, refunds=None
-    )
     is_open = payable.excess_minor or payable.refund_reserved_minor
-    return bool(is_open or odd.exists())
+    return bool(is_open or mismatches.has_money_in_question(payable.pk))
 
 
 def _nothing_waits(_: Any) -> bool:
@@ -287,8 +284,8 @@ register_actions(
     "unmatched_payment",
     link=RowAction(
         "Link to a booking",
-        "Counts it as paid for the booking whose reference you give. More than is owed"
-        " opens another case.",
+        "Counts it as paid for the booking whose reference you give, less what went"
+        " back already. More than is owed opens another case.",
         "The payment counts for that booking.",
         MAY_REFUND,
         _link,
@@ -297,7 +294,7 @@ register_actions(
     ),
     refund=RowAction(
         "Refund it",
-        "Gives all of it back to whoever paid it.",
+        "Gives what is left of it back to whoever paid it.",
         "The refund is on its way.",
         MAY_REFUND,
         _refund_unmatched,

@@ -169,17 +169,10 @@ def take_in(payable: Payable, payment: CardPayment) -> None:
         troubles.unmatched_of(payment.provider_id or ""), "It was matched."
     )
     if payment.is_mismatch:
-        _question(payable, payment, "Another amount or currency than asked for.")
-    elif payable.owed_minor and payable.excess_minor:
-        _question(payable, payment, "It is more than is owed.")
+        troubles.open_mismatch(
+            payable,
+            cause="Another amount or currency than asked for.",
+            amount_minor=payment.received_minor,
+            currency=payment.received_currency,
+        )
     publish_settled(payable)
-
-
-@transaction_required
-def _question(payable: Payable, payment: CardPayment, cause: str) -> None:
-    troubles.open_mismatch(
-        payable,
-        cause=cause,
-        amount_minor=payment.received_minor,
-        currency=payment.received_currency,
-    )

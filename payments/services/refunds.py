@@ -140,6 +140,11 @@ def request_excess(
     return refunds
 
 
+def unpromised_minor(payable: Payable) -> int:
+    """What is too much of a payable, and in no refund, not even in one that failed."""
+    return payable.excess_minor - sum(_with_staff(payable).values())
+
+
 def _with_staff(payable: Payable) -> Counter[UUID]:
     """What refunds that failed would have given back of each payment."""
     latest = {refund.origin: refund for refund in payable.refunds.order_by("id")}

@@ -1,12 +1,15 @@
 """Money at Stripe that belongs to no sale we know: staff link it or give it back."""
 
+from dataclasses import dataclass
 from uuid import UUID
 
 from payments.errors import PayableNotFound, PaymentNotFound
 from payments.locks import lock_payable
 from payments.models import CardPayment, Payable
+from payments.services.disputes import record_dispute
 from payments.services.intents import find_card_payment, take_in
 from payments.services.payables import call_off_card_payments, open_payable
+from payments.services.refund_calls import record_refund
 from payments.services.refunds import request_excess
 from payments.states import CardPaymentStatus, RefundReason
 from recovery import audit
@@ -16,13 +19,23 @@ from slotbase.lib.errors import InvalidState, ValidationFailed
 from slotbase.lib.ids import as_reference, uuid7
 from slotbase.providers.errors import ProviderError
 from slotbase.providers.stripe import client
-from slotbase.providers.stripe.client import Intent
+from slotbase.providers.stripe.client import DisputeFact, Intent, RefundFact
+
+
+@dataclass(frozen=True)
+class Found:
+    """A payment at Stripe, and what became of its money before it was ours."""
+
+    intent: Intent
+    refunds: list[RefundFact]
+    disputes: list[DisputeFact]
 
 
 def link_payment(*, intent_id: str, reference: str, staff_id: UUID) -> None:
     """Count a payment of Stripe for the booking with this reference.
 
-    More than is owed opens a case of its own, which staff decide.
+    What went back of it, or is disputed, is known at once. More than is owed opens a
+    case of its own, which staff decide.
 
     Raises:
         ValidationFailed: without a reference.
@@ -31,12 +44,12 @@ def link_payment(*, intent_id: str, reference: str, staff_id: UUID) -> None:
     """
     if not reference.strip():
         raise ValidationFailed(reason="Give the reference of the booking.")
-    intent = _ask(intent_id)
-    _link(intent, as_reference(reference), audit.Actor.staff(staff_id))
+    found = _ask(intent_id)
+    _link(found, as_reference(reference), audit.Actor.staff(staff_id))
 
 
 def refund_unmatched(*, intent_id: str, staff_id: UUID) -> None:
-    """Give a payment that belongs to nothing back to whoever made it.
+    """Give what is left of a payment that belongs to nothing back to whoever made it.
 
     Raises:
         PaymentNotFound, InvalidState: Stripe has none, or it is ours already.
@@ -44,39 +57,58 @@ def refund_unmatched(*, intent_id: str, staff_id: UUID) -> None:
     _refund(_ask(intent_id), audit.Actor.staff(staff_id))
 
 
-def _ask(intent_id: str) -> Intent:
-    """Outside of any transaction."""
+def _ask(intent_id: str) -> Found:
+    """Outside of any transaction.
+
+    What Stripe told of its refunds and disputes while it was nobody's was forgotten.
+    """
     try:
-        intent = client.retrieve_intent(intent_id)
+        found = Found(
+            client.retrieve_intent(intent_id),
+            client.list_refunds(intent_id),
+            client.list_disputes(intent_id),
+        )
     except ProviderError as error:
         raise PaymentNotFound("Stripe did not tell of it. Try again later.") from error
-    if intent.status != "succeeded":
+    if found.intent.status != "succeeded":
         raise InvalidState("It was not paid.")
-    return intent
+    return found
 
 
 @retry_on_conflict
-def _link(intent: Intent, reference: str, actor: audit.Actor) -> None:
-    found = Payable.objects.filter(reference=reference).values_list("pk", flat=True)
-    if (payable_id := found.order_by("-pk").first()) is None:
+def _link(found: Found, reference: str, actor: audit.Actor) -> None:
+    payables = Payable.objects.filter(reference=reference).values_list("pk", flat=True)
+    if (payable_id := payables.order_by("-pk").first()) is None:
         raise PayableNotFound("No booking with this reference owes anything.")
-    _adopt(lock_payable(payable_id), intent, actor)
+    _adopt(lock_payable(payable_id), found, actor)
 
 
 @retry_on_conflict
-def _refund(intent: Intent, actor: audit.Actor) -> None:
-    """A payable that owes nothing and knows nobody: all of it is too much."""
+def _refund(found: Found, actor: audit.Actor) -> None:
+    """A payable that owes nothing and knows nobody: all that is left is too much."""
+    intent = found.intent
     nobodys = Payable(title=f"Payment {intent.id}"[:200], currency=intent.currency)
     open_payable(nobodys, price_minor=0, actor=actor)
-    _adopt(nobodys, intent, actor)
+    _adopt(nobodys, found, actor)
     request_excess(nobodys, reason=RefundReason.STAFF, actor=actor)
 
 
 @transaction_required
-def _adopt(payable: Payable, intent: Intent, actor: audit.Actor) -> None:
-    if find_card_payment(intent) is not None:
+def _adopt(payable: Payable, found: Found, actor: audit.Actor) -> None:
+    """Make it ours, and all that Stripe says of it, before anything is promised."""
+    if find_card_payment(found.intent) is not None:
         raise InvalidState("It belongs to a sale already.")
     call_off_card_payments(payable)
+    payment = _insert(payable, found.intent, actor)
+    for refund in found.refunds:
+        record_refund(refund)
+    for dispute in found.disputes:
+        record_dispute(dispute)
+    take_in(payable, payment)
+
+
+@transaction_required
+def _insert(payable: Payable, intent: Intent, actor: audit.Actor) -> CardPayment:
     payment = CardPayment(
         id=uuid7(),
         payable=payable,
@@ -103,4 +135,4 @@ def _adopt(payable: Payable, intent: Intent, actor: audit.Actor) -> None:
             ids=[payment.pk],
             move=(before, to),
         )
-    take_in(payable, payment)
+    return payment

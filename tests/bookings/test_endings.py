@@ -11,7 +11,15 @@ from bookings.services import endings, holds
 from bookings.states import BookingStatus
 from recovery.models import AuditEntry
 from slotbase.lib.clock import read_clock
-from tests.factories import expire, make_booking, make_hold, make_resource
+from tests.adversity import Stripe
+from tests.factories import (
+    expire,
+    make_booking,
+    make_hold,
+    make_priced_resource,
+    make_resource,
+)
+from tests.payments.money import begin_payment, look_now
 
 pytestmark = pytest.mark.django_db
 
@@ -97,6 +105,21 @@ def test_holds_that_came_to_nothing_are_deleted_after_ninety_days_and_not_before
     left = set(BookingHold.objects.values_list("pk", flat=True))
     assert left == {recent.pk, active.pk}
     assert AuditEntry.objects.filter(subject_id=str(old.pk)).count() == 2
+
+
+def test_an_old_hold_is_kept_while_money_may_come_in_for_it(stripe: Stripe) -> None:
+    hold = make_hold(resource=make_priced_resource())
+    payment = begin_payment(hold)
+    holds.release_hold(hold_id=hold.pk, customer_id=hold.customer_id)
+    long_ago = read_clock() - timedelta(days=400)
+    BookingHold.objects.filter(pk=hold.pk).update(released_at=long_ago)
+
+    tasks.purge_holds()
+    assert BookingHold.objects.filter(pk=hold.pk).exists()
+
+    look_now(payment)  # it is cancelled at Stripe: no money can come any more
+    tasks.purge_holds()
+    assert not BookingHold.objects.filter(pk=hold.pk).exists()
 
 
 def test_a_hold_that_has_run_out_is_shown_as_expired_before_any_sweep() -> None:

@@ -7,14 +7,16 @@ import pytest
 from bookings.models import Booking, BookingHold, DateException
 from bookings.services.cancelling import cancel_booking
 from bookings.services.holds import expire_due_holds, release_hold
+from bookings.services.paying import confirm_paid_hold
 from bookings.services.settling import settle_payable
 from notifications.models import Notification
 from payments.models import CardPayment, Payable, Refund
+from payments.services.mismatches import accept_as_credit, refund_mismatch
 from recovery.models import Case
 from slotbase.lib.ids import uuid7
 from tests.adversity import Clock, Stripe
 from tests.bookings.till import act
-from tests.factories import make_hold, make_priced_resource
+from tests.factories import make_hold, make_priced_resource, make_staff
 from tests.payments.money import (
     begin_payment,
     make_cash,
@@ -46,6 +48,20 @@ def sent_back(stripe: Stripe) -> list[int]:
 
 def cause() -> str:
     return Case.objects.get(kind="late_money").cause
+
+
+def book_unpaid(either: BookingHold) -> Booking:
+    """It is to be paid at the venue, but its customer has the payment page open."""
+    begin_payment(either)
+    booking, _ = confirm_paid_hold(
+        hold_id=either.pk, customer_id=either.customer_id, pay="at_venue"
+    )
+    return booking
+
+
+def kinds() -> set[str]:
+    """Of all cases there ever were."""
+    return set(Case.objects.values_list("kind", flat=True))
 
 
 def mails() -> list[str]:
@@ -222,12 +238,7 @@ def test_money_for_a_resource_that_is_not_sold_any_more_goes_back(
 def test_money_for_a_cancelled_booking_goes_back(
     either: BookingHold, stripe: Stripe
 ) -> None:
-    from bookings.services.paying import confirm_paid_hold
-
-    begin_payment(either)
-    booking, _ = confirm_paid_hold(
-        hold_id=either.pk, customer_id=either.customer_id, pay="at_venue"
-    )
+    booking = book_unpaid(either)
     intent_id = act(stripe, either)
     cancel_booking(booking_id=booking.pk, customer_id=booking.customer_id)
     store_event("payment_intent.succeeded", intent_id)
@@ -240,11 +251,146 @@ def test_money_for_a_cancelled_booking_goes_back(
     assert CardPayment.objects.get().status == "SUCCEEDED"
 
 
-def test_money_that_staff_took_over_without_a_sale_is_theirs_to_decide() -> None:
-    payable = make_payable(0)
-    make_cash(payable, 100, may_exceed=True)
+def test_late_money_keeps_the_fee_of_a_cancelled_booking_and_asks_nobody(
+    either: BookingHold, stripe: Stripe
+) -> None:
+    booking = book_unpaid(either)
+    half = {"hours_before": 0, "keep_percent": 50, "keep_minor": 0}
+    Booking.objects.update(cancellation_terms=[half])
+    intent_id = act(stripe, either)
+    cancel_booking(booking_id=booking.pk, customer_id=booking.customer_id)
+    store_event("payment_intent.succeeded", intent_id)
+
+    run_due_work()
+
+    assert sent_back(stripe) == [1200]
+    assert kinds() == {"late_money"}
+    assert Payable.objects.get().kept_minor == 1200
+
+
+# --- Money of what is not there any more ---------------------------------------------
+
+
+def test_money_for_a_hold_that_was_deleted_goes_back(
+    hold: BookingHold, stripe: Stripe
+) -> None:
+    begin_payment(hold)
+    intent_id = act(stripe, hold)
+    release_hold(hold_id=hold.pk, customer_id=hold.customer_id)
+    hold.delete()
+    store_event("payment_intent.succeeded", intent_id)
+
+    run_due_work()
+    settle_twice()
+
+    assert sent_back(stripe) == [2400]
+    assert kinds() == {"late_money"}
+    assert open_kinds() == []
+
+
+def test_what_owes_as_much_as_it_has_or_is_not_there_is_left_alone() -> None:
+    payable = make_payable(100)
+    make_cash(payable, 100)
 
     settle_payable(payable_id=payable.pk)
     settle_payable(payable_id=uuid7())
 
     assert not Refund.objects.exists()
+
+
+# --- More than a booking costs --------------------------------------------------------
+
+
+def pay_twice(stripe: Stripe, hold: BookingHold) -> Payable:
+    """10.00 in cash, and the whole price by card after that."""
+    intent_id = act(stripe, hold)
+    payable = Payable.objects.get()
+    make_cash(payable, 1000)
+    store_event("payment_intent.succeeded", intent_id)
+    run_due_work()
+    payable.refresh_from_db()
+    assert payable.excess_minor == 1000
+    return payable
+
+
+def test_more_than_a_booking_costs_is_a_question_for_staff(
+    either: BookingHold, stripe: Stripe
+) -> None:
+    book_unpaid(either)
+
+    pay_twice(stripe, either)
+    settle_twice()
+
+    assert open_kinds() == ["payment_mismatch"]
+    assert Case.objects.get().amount_minor == 1000
+    assert not Refund.objects.exists()
+
+
+def test_more_than_a_slot_costs_buys_it_and_is_a_question_for_staff(
+    hold: BookingHold, stripe: Stripe
+) -> None:
+    begin_payment(hold)
+
+    pay_twice(stripe, hold)
+
+    assert Booking.objects.get().status == "CONFIRMED"
+    assert open_kinds() == ["payment_mismatch"]
+
+
+def test_what_staff_took_in_on_purpose_is_no_question(either: BookingHold) -> None:
+    book_unpaid(either)
+    make_cash(Payable.objects.get(), 3000, may_exceed=True)
+
+    settle_twice()
+
+    assert Payable.objects.get().status == "OVERPAID"
+    assert kinds() == set()
+
+
+def test_what_staff_accepted_is_not_asked_again(
+    either: BookingHold, stripe: Stripe
+) -> None:
+    book_unpaid(either)
+    payable = pay_twice(stripe, either)
+    accept_as_credit(payable_id=payable.pk, staff_id=make_staff().pk)
+
+    settle_twice()
+
+    assert Payable.objects.get().status == "OVERPAID"
+    assert open_kinds() == []
+
+
+def test_what_a_failed_refund_left_stands_in_its_own_case_only(
+    either: BookingHold, stripe: Stripe
+) -> None:
+    book_unpaid(either)
+    payable = pay_twice(stripe, either)
+    told = {"status": "failed", "failure_reason": "declined"}
+    stripe.tell("refunds/next", **told)
+    refund_mismatch(payable_id=payable.pk, staff_id=make_staff().pk)
+    run_due_work()
+    Case.objects.filter(kind="payment_mismatch").update(closed_at=payable.created_at)
+
+    settle_twice()
+
+    assert Payable.objects.get().excess_minor == 1000
+    assert open_kinds() == ["refund_failure"]
+
+
+def test_a_dispute_that_is_won_after_it_was_paid_again_is_a_question(
+    hold: BookingHold, stripe: Stripe
+) -> None:
+    begin_payment(hold)
+    intent_id = act(stripe, hold)
+    store_event("payment_intent.succeeded", intent_id)
+    run_due_work()
+    dispute_id = stripe.tell("disputes", payment_intent=intent_id)["id"]
+    store_event("charge.dispute.created", dispute_id)
+    process_all()
+    make_cash(Payable.objects.get(), 2400)
+
+    stripe.tell("disputes", dispute=dispute_id, status="won")
+    store_event("charge.dispute.closed", dispute_id)
+    run_due_work()
+
+    assert open_kinds() == ["payment_mismatch"]

@@ -9,8 +9,8 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from bookings.errors import PaymentUndecided
-from bookings.models import Booking
+from bookings.errors import NothingToPay, PaymentUndecided
+from bookings.models import Booking, BookingHold
 from bookings.services.cancelling import cancel_booking
 from bookings.services.holds import release_hold
 from bookings.services.paying import confirm_paid_hold
@@ -34,7 +34,9 @@ from tests.payments.money import (
     make_paid_booking,
     make_priced_hold,
     pay,
+    process_all,
     run_due_work,
+    store_event,
 )
 from tests.payments.told import dispute, make_some_of_each, pay_by_card
 from tests.payments.trouble import (
@@ -484,6 +486,22 @@ def test_a_payment_that_differs_is_given_back(
 
     assert ended(odd) == ("RESOLVED", "It is given back.")
     assert [each["amount"] for each in effects_of(sandbox, "refund_created")] == [3000]
+
+
+def test_what_is_left_after_a_part_went_back_is_still_to_be_decided(
+    support: Client, odd: Case, sandbox: Sandbox
+) -> None:
+    payment = CardPayment.objects.get()
+    told = {"payment_intent": payment.provider_id, "amount": 100}
+    made = sandbox.post("/_sandbox/stripe/dashboard/refunds", told)
+    store_event("refund.created", made["id"])
+    process_all()
+
+    assert buttons(support, odd) == ["accept", "refund"]
+    assert press(support, odd, "discard", reason="Well.").status_code == 409
+    hold = BookingHold.objects.get()
+    with pytest.raises(NothingToPay):
+        begin_payment(hold)
 
 
 # --- Money that is nobody's ---------------------------------------------------

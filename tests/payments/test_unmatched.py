@@ -23,9 +23,11 @@ from tests.payments.money import (
     make_payable,
     open_kinds,
     process_all,
+    run_due_work,
     send,
     store_event,
 )
+from tests.payments.trouble import make_owing_booking
 
 pytestmark = pytest.mark.django_db
 
@@ -129,12 +131,15 @@ def test_what_the_customer_could_still_pay_is_called_off(
     assert payment.cancel_requested_at is not None
 
 
-def test_more_than_is_owed_is_a_question_of_its_own(unmatched: str, bob: User) -> None:
-    payable = make_payable(2000)
+def test_more_than_is_owed_is_a_question_of_its_own(stripe: Stripe, bob: User) -> None:
+    booking = make_owing_booking()
+    intent_id = make_foreign(stripe, amount_minor=3000)
 
-    link_payment(intent_id=unmatched, reference=payable.reference, staff_id=bob.pk)
+    link_payment(intent_id=intent_id, reference=booking.reference, staff_id=bob.pk)
+    run_due_work()
 
     assert open_kinds() == ["payment_mismatch"]
+    assert Case.objects.get().amount_minor == 600
 
 
 def test_another_currency_is_a_question_of_its_own(stripe: Stripe, bob: User) -> None:
@@ -189,6 +194,126 @@ def test_what_was_not_paid_or_is_not_there_cannot_be_linked(
     with pytest.raises(PaymentNotFound):
         link_payment(intent_id="pi_gone", reference=payable.reference, staff_id=bob.pk)
     assert not CardPayment.objects.exists()
+
+
+# --- What became of its money while it was nobody's -----------------------------
+
+
+def give_back_at_stripe(stripe: Stripe, intent_id: str, amount: int) -> None:
+    """A person does so in the dashboard; nobody here knows whose it is."""
+    told = {"payment_intent": intent_id, "amount": amount}
+    made = stripe.tell("dashboard/refunds", **told)
+    event = store_event("refund.created", made["id"])
+    process_all()
+    event.refresh_from_db()
+    assert event.status == "IGNORED"
+
+
+def dispute_at_stripe(stripe: Stripe, intent_id: str) -> str:
+    opened = stripe.tell("disputes", payment_intent=intent_id)
+    event = store_event("charge.dispute.created", opened["id"])
+    process_all()
+    event.refresh_from_db()
+    assert event.status == "IGNORED"
+    id_: str = opened["id"]
+    return id_
+
+
+def end_dispute(stripe: Stripe, dispute_id: str, status: str) -> None:
+    stripe.tell("disputes", dispute=dispute_id, status=status)
+    store_event("charge.dispute.closed", dispute_id)
+    process_all()
+    run_due_work()
+
+
+@pytest.mark.parametrize("amount", [1000, 2400])
+def test_what_went_back_before_it_was_linked_is_not_there(
+    stripe: Stripe, unmatched: str, bob: User, amount: int
+) -> None:
+    booking = make_owing_booking()
+    give_back_at_stripe(stripe, unmatched, amount)
+
+    link_payment(intent_id=unmatched, reference=booking.reference, staff_id=bob.pk)
+    run_due_work()
+
+    payable = Payable.objects.get()
+    assert counters(payable.pk) == (2400, 2400, amount, 0, 0)
+    assert payable.due_minor == amount
+    refund = Refund.objects.get()
+    assert (refund.reason, refund.status) == ("OUTSIDE", "SUCCEEDED")
+    assert open_kinds() == []
+
+
+def test_what_a_bank_asks_for_when_it_is_linked_is_not_ours(
+    stripe: Stripe, unmatched: str, bob: User
+) -> None:
+    booking = make_owing_booking()
+    dispute_id = dispute_at_stripe(stripe, unmatched)
+
+    link_payment(intent_id=unmatched, reference=booking.reference, staff_id=bob.pk)
+
+    payable = Payable.objects.get()
+    assert counters(payable.pk) == (2400, 2400, 0, 0, 2400)
+    assert open_kinds() == ["dispute"]
+
+    end_dispute(stripe, dispute_id, "lost")
+    assert counters(payable.pk) == (2400, 2400, 0, 0, 2400)
+    assert open_kinds() == []
+
+
+def test_a_dispute_that_was_over_before_it_was_linked_counts_as_it_ended(
+    stripe: Stripe, unmatched: str, bob: User
+) -> None:
+    booking = make_owing_booking()
+    end_dispute(stripe, dispute_at_stripe(stripe, unmatched), "lost")
+
+    link_payment(intent_id=unmatched, reference=booking.reference, staff_id=bob.pk)
+
+    assert counters(Payable.objects.get().pk) == (2400, 2400, 0, 0, 2400)
+    assert open_kinds() == []
+
+
+def test_only_what_is_left_of_it_is_given_back(
+    stripe: Stripe, unmatched: str, bob: User
+) -> None:
+    give_back_at_stripe(stripe, unmatched, 1000)
+
+    refund_unmatched(intent_id=unmatched, staff_id=bob.pk)
+    run_due_work()
+
+    ours = Refund.objects.get(reason="STAFF")
+    assert (ours.status, ours.amount_minor) == ("SUCCEEDED", 1400)
+    assert Payable.objects.get().status == "REFUNDED"
+    assert open_kinds() == []
+
+
+@pytest.mark.parametrize(("status", "amounts"), [("won", [2400]), ("lost", [])])
+def test_what_a_bank_asks_for_is_given_back_once_it_is_won(
+    stripe: Stripe, unmatched: str, bob: User, status: str, amounts: list[int]
+) -> None:
+    dispute_id = dispute_at_stripe(stripe, unmatched)
+
+    refund_unmatched(intent_id=unmatched, staff_id=bob.pk)
+    run_due_work()
+    assert not Refund.objects.exists()
+    assert open_kinds() == ["dispute"]
+
+    end_dispute(stripe, dispute_id, status)
+    assert [each["amount"] for each in stripe.effects("refund_created")] == amounts
+    assert open_kinds() == []
+
+
+@pytest.mark.parametrize("operation", ["refunds.list", "disputes.list"])
+def test_nothing_is_taken_over_while_stripe_does_not_tell_all_of_it(
+    stripe: Stripe, unmatched: str, bob: User, operation: str
+) -> None:
+    stripe.fails("5xx", operation)
+
+    with pytest.raises(PaymentNotFound, match="later"):
+        refund_unmatched(intent_id=unmatched, staff_id=bob.pk)
+
+    assert not CardPayment.objects.exists()
+    assert open_kinds() == ["unmatched_payment"]
 
 
 @pytest.mark.django_db(transaction=True)
