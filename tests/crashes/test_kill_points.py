@@ -12,6 +12,7 @@ import pytest
 import requests
 
 from bookings.models import Booking
+from notifications.tasks import send_email
 from recovery import inbox, invariants, outbox
 from recovery.models import AuditEntry, Case, InboxEvent, OutboxEvent
 from recovery.rowqueue import MAX_DEATHS
@@ -37,7 +38,7 @@ from tests.crashes.worker import (
     is_settled,
     post_webhook,
 )
-from tests.factories import make_hold
+from tests.factories import make_customer, make_hold
 from tests.product import eventually
 from tests.providers.signing import payload, signed
 from tests.row_queue import publish
@@ -86,6 +87,7 @@ def sweep() -> None:
         for name in outbox.subscribers():
             deliver_events(subscriber=name)
         process_inbox()
+        send_email()
 
 
 def journal(sandbox: Sandbox, what: str) -> list[Any]:
@@ -275,7 +277,7 @@ def test_a_row_that_kills_its_workers_goes_to_a_case(
 def test_a_service_that_dies_before_its_commit_did_nothing_and_told_nobody(
     workers: Workers, sandbox: Sandbox, times: int
 ) -> None:
-    hold = make_hold()
+    hold = make_hold(customer=make_customer(email="alice@example.com"))
     ids = {"hold": str(hold.pk), "customer": str(hold.customer_id)}
 
     kill(workers, PUBLISHED, times, CONFIRM, **ids)
@@ -291,7 +293,7 @@ def test_a_service_that_dies_before_its_commit_did_nothing_and_told_nobody(
 def test_what_a_service_committed_is_told_though_it_died_at_once(
     workers: Workers, sandbox: Sandbox
 ) -> None:
-    hold = make_hold()
+    hold = make_hold(customer=make_customer(email="alice@example.com"))
     ids = {"hold": str(hold.pk), "customer": str(hold.customer_id)}
 
     kill(workers, AFTER_COMMIT, 1, CONFIRM, **ids)
