@@ -16,6 +16,10 @@ from notifications.errors import UnknownTemplate
 from slotbase.lib.money import format_money
 
 _SLOT = frozenset({"title", "venue_name", "time_zone", "start_time", "end_time"})
+# What goes back, by card or at the venue, and what is kept or still to be paid.
+_MONEY_BACK = frozenset(
+    {"currency", "refund_minor", "payout_minor", "fee_kept_minor", "fee_due_minor"}
+)
 LONGEST_SUBJECT = 200
 
 
@@ -30,10 +34,10 @@ class Template:
 TEMPLATES: Mapping[str, Template] = {
     "booking_confirmed": Template(_SLOT | {"reference", "price_minor", "currency"}),
     "booking_cancelled": Template(
-        _SLOT
-        | {"reference", "currency", "refund_minor", "refund_expected", "fee_minor"}
+        _SLOT | _MONEY_BACK | {"reference", "in_dispute_minor"}, version=2
     ),
-    "late_payment_refunded": Template(_SLOT | {"amount_minor", "currency"}),
+    "refund_promised": Template(_SLOT | _MONEY_BACK | {"reference"}),
+    "late_payment_refunded": Template(_SLOT | _MONEY_BACK | {"is_all"}, version=2),
     "refund_delayed": Template(_SLOT | {"reference", "refund_minor", "currency"}),
 }
 

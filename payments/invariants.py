@@ -51,7 +51,7 @@ _COUNTERS = f"""
         WHERE r.payable_id = p.id AND x.is_mismatch IS NOT TRUE) r
     CROSS JOIN LATERAL (SELECT coalesce(sum(d.amount_minor), 0) AS disputed
         FROM payments_dispute d JOIN payments_cardpayment x ON x.id = d.card_payment_id
-        WHERE x.payable_id = p.id AND NOT x.is_mismatch
+        WHERE x.payable_id = p.id AND NOT x.is_mismatch AND d.took_money
           AND d.status <> '{DisputeStatus.WON}') d
     WHERE (p.owed_minor, p.paid_minor, p.refunded_minor, p.refund_reserved_minor,
            p.disputed_minor)

@@ -397,6 +397,8 @@ class Dispute(models.Model):
     amount_minor = models.PositiveBigIntegerField()
     currency = models.CharField(max_length=3)
     reason = models.CharField(max_length=64, blank=True)
+    # False: only an inquiry so far; the money is still with us.
+    took_money = models.BooleanField(default=True)
     opened_at = models.DateTimeField(db_default=DatabaseNow(), editable=False)
     closed_at = models.DateTimeField(null=True, blank=True)
 

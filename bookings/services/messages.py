@@ -1,13 +1,15 @@
 """What customers are told about their bookings, with the transaction that did it."""
 
+from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
 from bookings.models import Booking, BookingHold
-from notifications.services.messages import queue_email, withdraw
-from payments.models import Payable
+from notifications.services.messages import is_queued, queue_email, withdraw
+from payments.locks import lock_payable
+from payments.models import Dispute, Payable, Refund
 from payments.queries import list_refunds
-from payments.states import RefundStatus
+from payments.states import DisputeStatus, RefundReason, RefundStatus
 from slotbase.lib.db import transaction_required
 
 
@@ -31,38 +33,65 @@ def tell_confirmed(booking: Booking) -> None:
 @transaction_required
 def tell_cancelled(booking: Booking) -> None:
     """It is cancelled, and what goes back; that it was booked is no news any more."""
+    # Locked: what else is promised from now on has a mail of its own.
+    payable = lock_payable(booking.payable_id) if booking.payable_id else None
     withdraw(dedupe_key=f"booking_confirmed:{booking.pk}")
-    refunds = [
-        each
-        for each in list_refunds(booking.payable)
-        if each.status != RefundStatus.CANCELED
-    ]
     queue_email(
         template="booking_cancelled",
         context={
             **_slot(booking),
             "reference": booking.reference,
-            "refund_expected": bool(refunds),
-            "refund_minor": sum(refund.amount_minor for refund in refunds),
-            "fee_minor": booking.payable.owed_minor if booking.payable else 0,
             "currency": booking.currency,
+            **_back(_promised_by_cancelling(payable)),
+            **_fee(payable),
+            "in_dispute_minor": _in_dispute_minor(payable),
         },
-        dedupe_key=f"booking_cancelled:{booking.pk}",
+        dedupe_key=_key_of_cancelled(booking),
+        **_about("booking", booking),
+    )
+
+
+def _key_of_cancelled(booking: Booking) -> str:
+    return f"booking_cancelled:{booking.pk}"
+
+
+@transaction_required
+def tell_refund_promised(
+    booking: Booking, payable: Payable, refunds: list[Refund]
+) -> None:
+    """More goes back of a cancelled booking, now that its money is free again."""
+    if not is_queued(dedupe_key=_key_of_cancelled(booking)):
+        return  # that mail is yet to come, and says it
+    queue_email(
+        template="refund_promised",
+        context={
+            **_slot(booking),
+            "reference": booking.reference,
+            "currency": payable.currency,
+            **_back(refunds),
+            **_fee(payable),
+        },
+        dedupe_key=f"refund_promised:{refunds[0].pk}",
         **_about("booking", booking),
     )
 
 
 @transaction_required
-def tell_late_refund(hold: BookingHold, payable: Payable) -> None:
-    """Their money came too late and goes back."""
+def tell_late_refund(
+    hold: BookingHold, payable: Payable, refunds: list[Refund]
+) -> None:
+    """Their money came too late, and these refunds give it back."""
+    back = _back(refunds)
     queue_email(
         template="late_payment_refunded",
         context={
             **_slot(hold),
-            "amount_minor": payable.refund_reserved_minor,
             "currency": payable.currency,
+            **back,
+            **_fee(payable),
+            "is_all": back["refund_minor"] == payable.paid_minor,
         },
-        dedupe_key=f"late_payment_refunded:{payable.pk}",
+        dedupe_key=f"late_payment_refunded:{refunds[0].pk}",
         **_about("hold", hold),
     )
 
@@ -83,6 +112,49 @@ def tell_refund_delayed(
         dedupe_key=f"refund_delayed:{refund_id}",
         **_about("booking", booking),
     )
+
+
+def _promised_by_cancelling(payable: Payable | None) -> list[Refund]:
+    """Not what staff gave back before, nor late money, which has a mail of its own."""
+    return [
+        refund
+        for refund in list_refunds(payable)
+        if refund.reason == RefundReason.CANCELLED
+        # Taken back by us before it was sent; one that Stripe canceled is still owed.
+        and (refund.status != RefundStatus.CANCELED or refund.provider_id)
+    ]
+
+
+def _back(refunds: Iterable[Refund]) -> dict[str, int]:
+    """What arrives by itself, and what is to be fetched at the venue."""
+    back = {"refund_minor": 0, "payout_minor": 0}
+    for refund in refunds:
+        name = "payout_minor" if refund.is_payout else "refund_minor"
+        back[name] += refund.amount_minor
+    return back
+
+
+def _fee(payable: Payable | None) -> dict[str, int]:
+    """What is owed although it is cancelled: how much of it we have, and have not."""
+    if payable is None:
+        return {"fee_kept_minor": 0, "fee_due_minor": 0}
+    kept = min(max(payable.kept_minor, 0), payable.owed_minor)
+    # What a bank decides about may turn out to be paid.
+    due = payable.owed_minor - kept - _in_dispute_minor(payable)
+    return {"fee_kept_minor": kept, "fee_due_minor": max(due, 0)}
+
+
+def _in_dispute_minor(payable: Payable | None) -> int:
+    """What a bank has taken and decides about now; an inquiry took nothing."""
+    if payable is None:
+        return 0
+    disputes = Dispute.objects.filter(
+        card_payment__payable=payable,
+        card_payment__is_mismatch=False,
+        status=DisputeStatus.OPEN,
+        took_money=True,
+    )
+    return sum(dispute.amount_minor for dispute in disputes)
 
 
 def _slot(sale: Booking | BookingHold) -> dict[str, Any]:

@@ -4,7 +4,7 @@ Each step is a transaction of its own and looks at how things are then, so it ma
 any number of times, by several at once, and be cut off anywhere.
 """
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.conf import settings
@@ -27,11 +27,11 @@ from bookings.services.claims import retire_expired_holds, win_slot
 from bookings.states import BookingStatus, HoldSource, HoldStatus
 from payments.errors import CardDeclined
 from payments.locks import lock_payable, lock_payables
-from payments.models import Payable
+from payments.models import OfflinePayment, Payable, Refund
 from payments.services import troubles
 from payments.services.mismatches import question_excess
 from payments.services.payables import charge, waive
-from payments.services.refunds import request_excess
+from payments.services.refunds import Payment, list_refundable, request_excess
 from payments.states import LineKind, RefundReason
 from recovery import audit
 from slotbase.lib.clock import read_clock
@@ -94,11 +94,34 @@ def _see_to_excess(payable_id: UUID) -> None:
     payable = lock_payable(payable_id)
     bookings = Booking.objects.select_related("hold__resource__venue")
     booking = bookings.get(payable=payable)
-    is_over = booking.status in {BookingStatus.CANCELLING, BookingStatus.CANCELLED}
-    if not is_over:
+    if booking.status not in {BookingStatus.CANCELLING, BookingStatus.CANCELLED}:
         question_excess(payable)
-    elif _give_back(payable, cause="The booking is cancelled."):
-        messages.tell_late_refund(booking.hold, payable)
+        return
+    if _has_come_late(booking, payable):
+        if refunds := _give_back(payable, cause="The booking is cancelled."):
+            messages.tell_late_refund(booking.hold, payable, refunds)
+        return
+    # Paid in time: a dispute about it is over, say.
+    reason = RefundReason.CANCELLED
+    if refunds := request_excess(payable, reason=reason, actor=SYSTEM):
+        messages.tell_refund_promised(booking, payable, refunds)
+
+
+def _has_come_late(booking: Booking, payable: Payable) -> bool:
+    """Whether something that can go back came when the booking was cancelled."""
+    if booking.cancelled_at is None:
+        return False
+    return any(
+        _came_at(each.payment) > booking.cancelled_at
+        for each in list_refundable(payable)
+    )
+
+
+def _came_at(payment: Payment) -> datetime:
+    if isinstance(payment, OfflinePayment):
+        return payment.recorded_at
+    assert payment.succeeded_at is not None, "it can be refunded"  # noqa: S101
+    return payment.succeeded_at
 
 
 @retry_on_conflict
@@ -119,8 +142,8 @@ def _settle_late(payable_id: UUID) -> None:
         else:
             return
     payable = lock_payable(payable_id)
-    if _give_back(payable, cause=cause):
-        messages.tell_late_refund(hold, payable)
+    if refunds := _give_back(payable, cause=cause):
+        messages.tell_late_refund(hold, payable, refunds)
 
 
 @transaction_required
@@ -177,11 +200,11 @@ def _rules_of(hold: BookingHold) -> Rules:
 
 
 @transaction_required
-def _give_back(payable: Payable, *, cause: str) -> bool:
-    """Promise back what is too much; whether there was anything."""
+def _give_back(payable: Payable, *, cause: str) -> list[Refund]:
+    """Promise back what came too late and is too much; the refunds, if any."""
     if payable.owed_minor and not Booking.objects.filter(payable=payable).exists():
         waive(payable)
     refunds = request_excess(payable, reason=RefundReason.LATE, actor=SYSTEM)
     if refunds:
         troubles.open_late_money(payable, cause=cause)
-    return bool(refunds)
+    return refunds

@@ -67,6 +67,12 @@ def queue_email(  # noqa: PLR0913 - what a message is about has no fewer parts
 
 
 @transaction_required
+def is_queued(*, dedupe_key: str) -> bool:
+    """Whether this message was queued, whatever became of it."""
+    return Notification.objects.filter(dedupe_key=dedupe_key).exists()
+
+
+@transaction_required
 def withdraw(*, dedupe_key: str) -> None:
     """Nobody wants this message any more: it is not sent, if it is not sent yet.
 

@@ -174,6 +174,12 @@ def _can_be_paid_out(refund: Refund | None) -> bool:
     )
 
 
+def _can_be_settled(refund: Refund | None) -> bool:
+    return bool(
+        refund and refund_desk.is_owed(refund) and refund_desk.can_be_settled(refund)
+    )
+
+
 # --- The buttons of each kind ---------------------------------------------------------
 
 register_background(
@@ -219,7 +225,7 @@ register_actions(
         "The refund is settled, and its case is closed.",
         MAY_REFUND,
         _settle,
-        _where(_refund_waits),
+        _where(lambda case: _can_be_settled(refund_of(case))),
         needs_evidence=True,
     ),
     **_closing(MAY_REFUND, _refund_waits),

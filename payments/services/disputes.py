@@ -25,10 +25,14 @@ def record_dispute(fact: DisputeFact) -> Payable | None:
     dispute = Dispute.objects.filter(provider_id=fact.id).first()
     if dispute is None:
         dispute = _open(payable, payment, fact)
-        recount(payable)
-        withdraw_what_is_too_much(
-            payable, payment, why="The bank decides about the money.", actor=STRIPE
-        )
+    elif fact.is_open and dispute.took_money != fact.funds_withdrawn:
+        # An inquiry became a dispute.
+        dispute.took_money = fact.funds_withdrawn
+        dispute.save(update_fields=["took_money"])
+    recount(payable)
+    withdraw_what_is_too_much(
+        payable, payment, why="The bank decides about the money.", actor=STRIPE
+    )
     if not fact.is_open and dispute.status == DisputeStatus.OPEN:
         _close(dispute, fact)
         recount(payable)
@@ -46,6 +50,7 @@ def _open(payable: Payable, payment: CardPayment, fact: DisputeFact) -> Dispute:
         amount_minor=fact.amount_minor,
         currency=fact.currency,
         reason=fact.reason[:64],
+        took_money=fact.funds_withdrawn or not fact.is_open,
     )
     _record(dispute, "", DisputeStatus.OPEN)
     troubles.open_dispute(payable, dispute)

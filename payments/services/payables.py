@@ -93,7 +93,7 @@ UPDATE payments_payable p SET
     refunded_minor = refunds.done, refund_reserved_minor = refunds.reserved,
     disputed_minor = (SELECT coalesce(sum(d.amount_minor), 0) FROM payments_dispute d
         JOIN payments_cardpayment c ON c.id = d.card_payment_id
-        WHERE c.payable_id = p.id AND NOT c.is_mismatch
+        WHERE c.payable_id = p.id AND NOT c.is_mismatch AND d.took_money
           AND d.status <> '{DisputeStatus.WON}'),
     version = p.version + 1
 FROM (SELECT

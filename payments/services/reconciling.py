@@ -11,6 +11,7 @@ from payments.services.refund_calls import (
     NOT_MADE,
     apply_refund,
     look_for,
+    record_refund,
 )
 from payments.states import RefundStatus
 from recovery import audit
@@ -42,7 +43,9 @@ def _record(refund_id: UUID, fact: RefundFact | None) -> None:
     found = Refund.objects.values_list("payable", flat=True).get(pk=refund_id)
     payable = lock_payable(found)
     refund = Refund.objects.get(pk=refund_id)
-    if fact is not None:
+    if fact is not None and refund.status == RefundStatus.RESOLVED_OUT_OF_BAND:
+        record_refund(fact, actor=RECONCILE)  # it came by both ways
+    elif fact is not None:
         apply_refund(payable, refund, fact, actor=RECONCILE)
     elif refund.status in {*NOT_MADE, RefundStatus.NEEDS_STAFF}:
         _count_absence(refund)

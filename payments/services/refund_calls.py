@@ -264,7 +264,8 @@ def _fail(
     if current.status not in NOT_MADE:
         return {"next_run_at": None}
     if is_over:
-        _hand_to_staff(payable, current, failure)
+        is_in_doubt = not (_never_in_doubt(refund) and _was_refused(failure))
+        _hand_to_staff(payable, current, failure, is_in_doubt=is_in_doubt)
     elif failure.outcome in {Outcome.UNKNOWN, None}:
         if current.status == RefundStatus.SENDING:
             move_refund(current, RefundStatus.UNKNOWN, actor=SYSTEM)
@@ -279,15 +280,21 @@ def _fail(
 
 
 @transaction_required
-def _hand_to_staff(payable: Payable, refund: Refund, failure: Failure) -> None:
-    """Refused, or out of attempts; a refusal says that nothing was sent."""
-    sent_at = None if failure.outcome == Outcome.REFUSED else refund.first_sent_at
+def _hand_to_staff(
+    payable: Payable, refund: Refund, failure: Failure, *, is_in_doubt: bool
+) -> None:
+    """Refused, or out of attempts.
+
+    Only where the very first call was refused it is sure that nothing was sent. A
+    refusal after an answer that did not come says nothing of the call before: before
+    it is ever sent again, Stripe's list is read.
+    """
+    values: dict[str, Any] = {"first_sent_at": None}
+    if is_in_doubt:
+        is_spent = refund.is_key_spent or _was_refused(failure)
+        values = {"is_key_spent": is_spent}
     move_refund(
-        refund,
-        RefundStatus.NEEDS_STAFF,
-        actor=SYSTEM,
-        next_run_at=None,
-        first_sent_at=sent_at,
+        refund, RefundStatus.NEEDS_STAFF, actor=SYSTEM, next_run_at=None, **values
     )
     assert refund.card_payment is not None, "a constraint"  # noqa: S101
     withdrawn = _withdraw_after_others(payable, refund.card_payment, SYSTEM)
@@ -296,9 +303,13 @@ def _hand_to_staff(payable: Payable, refund: Refund, failure: Failure) -> None:
         _publish("payments.refund_failed", payable, refund)
 
 
+def _was_refused(failure: Failure) -> bool:
+    return failure.outcome == Outcome.REFUSED
+
+
 def _never_in_doubt(refund: Refund) -> bool:
     """Whether no earlier attempt may have succeeded: it was fresh when claimed."""
-    return refund.status == RefundStatus.REQUESTED
+    return refund.status == RefundStatus.REQUESTED and refund.first_sent_at is None
 
 
 def _waits(_: Refund) -> list[int]:
@@ -340,6 +351,13 @@ def record_refund(fact: RefundFact, *, actor: audit.Actor = STRIPE) -> Payable |
         lease_token=None, lease_until=None
     )
     _withdraw_after_others(payable, payment, actor)
+    if left_minor(payment) < 0:
+        troubles.open_mismatch(
+            payable,
+            cause="More went back than came in: by Stripe, and in another way.",
+            amount_minor=-left_minor(payment),
+            currency=fact.currency,
+        )
     return payable
 
 

@@ -101,6 +101,8 @@ def settle_by_hand(*, refund_id: UUID, staff_id: UUID, evidence: str) -> None:
     payable, refund = _lock(refund_id)
     if _later_one(refund):
         raise InvalidState("Another refund was made in its place.")
+    if not can_be_settled(refund):
+        raise InvalidState("It may have arrived: look at Stripe twice, then decide.")
     _require_money(refund)
     move_refund(
         refund,
@@ -150,6 +152,11 @@ def _require_money(refund: Refund) -> None:
     left = refundable_minor(refund.payment)
     if refund.status in FAILED_REFUNDS and left < refund.amount_minor:
         raise RefundExceedsBalance(left)
+
+
+def can_be_settled(refund: Refund) -> bool:
+    """Whether staff may say that the customer has it from another hand."""
+    return refund.is_payout or can_be_paid_out(refund)
 
 
 def can_be_paid_out(refund: Refund) -> bool:

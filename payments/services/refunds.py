@@ -185,7 +185,7 @@ def left_minor(payment: Payment) -> int:
     if isinstance(payment, OfflinePayment):
         is_void = OfflinePayment.objects.filter(reverses=payment).exists()
         return 0 if is_void else payment.amount_minor - gone
-    taken = payment.disputes.exclude(status=DisputeStatus.WON)
+    taken = payment.disputes.filter(took_money=True).exclude(status=DisputeStatus.WON)
     gone += taken.aggregate(Sum("amount_minor"))["amount_minor__sum"] or 0
     return payment.received_minor - gone
 
@@ -216,7 +216,7 @@ def has_open_dispute(payment: Payment) -> bool:
     if isinstance(payment, OfflinePayment):
         return False
     return Dispute.objects.filter(
-        card_payment=payment, status=DisputeStatus.OPEN
+        card_payment=payment, status=DisputeStatus.OPEN, took_money=True
     ).exists()
 
 

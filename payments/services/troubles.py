@@ -235,7 +235,7 @@ cases.register(
         "late_money",
         CaseSeverity.HIGH,
         "support",
-        "Money came for a slot that was gone; all of it goes back.",
+        "Money came for a slot that was gone; it goes back.",
         closes_itself_when="its refund succeeds",
     ),
     cases.Kind(

@@ -10,9 +10,11 @@ from tests.notifications.conftest import CONTEXT
 FULL = {
     **CONTEXT,
     "refund_minor": 2000,
-    "fee_minor": 500,
-    "refund_expected": True,
-    "amount_minor": 2500,
+    "payout_minor": 0,
+    "fee_kept_minor": 500,
+    "fee_due_minor": 0,
+    "in_dispute_minor": 0,
+    "is_all": False,
 }
 
 
@@ -39,8 +41,14 @@ def test_each_template_says_what_where_and_when(name: str) -> None:
         ("booking_confirmed", {}, "7K3QF-9XW2M"),
         ("booking_cancelled", {}, "You get 20.00 EUR back."),
         ("booking_cancelled", {}, "A fee of 5.00 EUR was kept"),
-        ("booking_cancelled", {"refund_expected": False}, "There is no money"),
-        ("late_payment_refunded", {}, "all of your money back: 25.00 EUR"),
+        ("booking_cancelled", {"fee_due_minor": 700}, "kept, and 7.00 EUR more is"),
+        ("booking_cancelled", {"refund_minor": 0}, "There is no money"),
+        ("booking_cancelled", {"payout_minor": 100}, "1.00 EUR back at the venue"),
+        ("booking_cancelled", {"in_dispute_minor": 900}, "deciding about 9.00 EUR"),
+        ("refund_promised", {}, "You get 20.00 EUR back."),
+        ("refund_promised", {}, "A fee of 5.00 EUR was kept"),
+        ("late_payment_refunded", {}, "You get 20.00 EUR back."),
+        ("late_payment_refunded", {"is_all": True}, "all of your money back: 20.00"),
         ("late_payment_refunded", {}, "within 5 to 10 days"),
         ("refund_delayed", {}, "refund of 20.00 EUR takes longer"),
         ("booking_confirmed", {"currency": "JPY"}, "2500 JPY"),

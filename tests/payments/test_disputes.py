@@ -6,6 +6,7 @@ import pytest
 
 from bookings.models import Booking
 from bookings.services.cancelling import cancel_booking
+from payments.errors import PaymentDisputed
 from payments.models import CardPayment, Dispute, Payable, Refund
 from recovery.models import AuditEntry, Case
 from tests.adversity import Stripe
@@ -93,6 +94,33 @@ def test_an_inquiry_that_ends_took_no_money(stripe: Stripe, sandbox: Sandbox) ->
 
     assert Dispute.objects.get().status == "WON"
     assert counters(payment.payable_id)[4] == 0
+
+
+def test_an_inquiry_makes_nothing_due_and_keeps_no_refund_back(
+    stripe: Stripe, sandbox: Sandbox
+) -> None:
+    payment = make_sold(sandbox)
+
+    dispute(stripe, payment, status="warning_needs_response")
+
+    assert open_kinds() == ["dispute"]
+    assert Payable.objects.get().due_minor == 0
+    assert send(ask_refund(payment, 1000)).status == "SUCCEEDED"
+
+
+def test_an_inquiry_that_becomes_a_dispute_takes_the_money(
+    stripe: Stripe, sandbox: Sandbox
+) -> None:
+    payment = make_sold(sandbox)
+    id_ = dispute(stripe, payment, status="warning_needs_response")
+
+    stripe.tell("disputes", dispute=id_, status="needs_response")
+    store_event("charge.dispute.updated", id_)
+    process_all()
+
+    assert counters(payment.payable_id)[4] == 2400
+    with pytest.raises(PaymentDisputed):
+        ask_refund(payment, 1000)
 
 
 def test_the_same_news_again_changes_nothing(stripe: Stripe, sandbox: Sandbox) -> None:
