@@ -10,13 +10,18 @@ import pytest
 from slotbase.devstack.processes import end_group, identity
 from tests.devstack.tiny import PARENT, wait_until
 
-SLEEP = [sys.executable, "-S", "-c", "import time; time.sleep(600)"]
+SLEEP = "import time; print(flush=True); time.sleep(600)"
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 
 @pytest.fixture
 def process():
-    with subprocess.Popen(SLEEP, start_new_session=True) as found:
+    command = [sys.executable, "-S", "-c", SLEEP]
+    with subprocess.Popen(
+        command, start_new_session=True, stdout=subprocess.PIPE
+    ) as found:
+        assert found.stdout
+        found.stdout.readline()  # a signal while Python starts may be lost
         yield found
         found.kill()
 
