@@ -5,6 +5,7 @@ import os
 from django.core.asgi import get_asgi_application
 from django.core.handlers.asgi import ASGIRequest
 
+from slotbase.lib import watch
 from slotbase.lib.charset import Utf8
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "slotbase.settings")
@@ -16,3 +17,4 @@ class Request(Utf8, ASGIRequest):
 
 application = get_asgi_application()
 application.request_class = Request
+watch.start()

@@ -222,8 +222,10 @@ DATABASES = {
     "default": {
         **env.db_url("DATABASE_URL", default="postgres://127.0.0.1:5432/slotbase"),
         # One connection per thread for its life: opening one costs more than a hold. A
-        # broken one costs its request a 503 and is replaced by the next.
+        # request looks whether it still works first, since PostgreSQL may have been
+        # restarted long before; one that breaks meanwhile costs its request a 503.
         "CONN_MAX_AGE": None,
+        "CONN_HEALTH_CHECKS": True,
         # READ COMMITTED is PostgreSQL's default; timeouts belong to the database role.
         "OPTIONS": {
             "connect_timeout": 3,

@@ -5,6 +5,7 @@ import os
 from django.core.handlers.wsgi import WSGIRequest
 from django.core.wsgi import get_wsgi_application
 
+from slotbase.lib import watch
 from slotbase.lib.charset import Utf8
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "slotbase.settings")
@@ -16,3 +17,4 @@ class Request(Utf8, WSGIRequest):
 
 application = get_wsgi_application()
 application.request_class = Request
+watch.start()

@@ -133,7 +133,9 @@ class Product:
 
     def resource(self, slug: str) -> int:
         """The id of a resource of the demo."""
-        page = self.call("GET", "/api/v1/resources/?page_size=100").json()
+        answer = self.call("GET", "/api/v1/resources/?page_size=100")
+        assert answer.status_code == 200, answer.text
+        page = answer.json()
         return next(each["id"] for each in page["results"] if each["slug"] == slug)
 
     def free_slot(self, resource: int, *, days: int = 3) -> dict[str, Any]:

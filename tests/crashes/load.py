@@ -169,12 +169,13 @@ def make_holds_that_run_out(product: Product, *, seconds: int) -> list[str]:
     product.move_clock("reset")
     customer = [f"user_{uuid.uuid4().hex[:12]}" for _ in range(10)]
     slots = product.free_slots(product.resource("room"), days=20, length=7)
-    holds = [
-        product.call("POST", "/api/v1/holds/", each, **slot).json()
+    answers = [
+        product.call("POST", "/api/v1/holds/", each, **slot)
         for each, slot in zip(customer, slots, strict=False)
     ]
+    assert {answer.status_code for answer in answers} == {201}, answers[-1].text
     product.move_clock(f"+{HOLD_SECONDS - seconds}s")
-    return [hold["id"] for hold in holds]
+    return [answer.json()["id"] for answer in answers]
 
 
 class Ledger:

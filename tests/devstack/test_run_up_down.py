@@ -98,7 +98,13 @@ def test_run_when_it_runs_says_so(tiny):
 
 
 def test_up_tells_which_part_failed_and_why_and_leaves_nothing(tiny):
-    broken = "import sys; sys.exit('the disk is full')"
+    log = str(tiny.state.logs / "first.log")
+    # A program that was not there yet could not say that it was stopped.
+    broken = f"""
+import sys, time
+while "ready" not in open({log!r}).read(): time.sleep(0.01)
+sys.exit('the disk is full')
+"""
     tiny.programs(first=OBEDIENT, job=broken)
 
     code, output = tiny.do("up")

@@ -1,0 +1,11 @@
+"""What can be booked, who occupies it, and the bookings."""
+
+from bookings.models.catalogue import CancellationPolicy as CancellationPolicy
+from bookings.models.catalogue import CancellationTier as CancellationTier
+from bookings.models.catalogue import DateException as DateException
+from bookings.models.catalogue import OpeningHours as OpeningHours
+from bookings.models.catalogue import Resource as Resource
+from bookings.models.catalogue import ResourceUnit as ResourceUnit
+from bookings.models.sales import Booking as Booking
+from bookings.models.sales import BookingHold as BookingHold
+from bookings.models.sales import SlotClaim as SlotClaim
