@@ -1,26 +1,64 @@
 """What must always hold for holds, claims and bookings."""
 
+from bookings.models import Booking
 from bookings.states import BOOKING_MOVES, HOLD_MOVES
-from recovery.invariants import Invariant, register, unbroken_history
+from recovery.invariants import Invariant, only, recent, register, unbroken_history
+from recovery.privileges import never_delete
+
+never_delete(Booking)
+
+# Written so that the partial index of each is used.
+_RUNNING = "status IN ('CONFIRMED', 'CHECKED_IN')"
+_CANCELLING = "status = 'CANCELLING'"
+
+
+def _open(column: str) -> tuple[str, str]:
+    select = f"SELECT {column} FROM bookings_booking WHERE"
+    return f"{select} {_RUNNING}", f"{select} {_CANCELLING}"
+
+
+recent(
+    "booking",
+    "SELECT id FROM bookings_booking WHERE id >= {since}",
+    *_open("id"),
+)
+recent(
+    "hold",
+    "SELECT id FROM bookings_bookinghold WHERE id >= {since}",
+    "SELECT id FROM bookings_bookinghold WHERE status = 'ACTIVE'",
+    *_open("hold_id"),
+    # Claims are only of the present and the future.
+    "SELECT hold_id FROM bookings_slotclaim WHERE hold_id IS NOT NULL",
+)
+# What is owed for what is still to come is looked at, however long ago it was sold.
+recent(
+    "payable",
+    "SELECT payable_id FROM bookings_bookinghold WHERE status = 'ACTIVE'",
+    *_open("payable_id"),
+)
 
 # Computed from holds and bookings, not from claims: it must not believe the guard.
 _OVERLAPS = """
-    WITH occupied AS (
-        SELECT h.id, h.resource_id, unit, h.expires_at, h.status, tstzrange(
+    WITH sold AS (
+        SELECT h.* FROM bookings_bookinghold h
+        WHERE h.status = 'ACTIVE' AND h.end_time > (SELECT slotbase_now())
+        UNION ALL
+        SELECT h.* FROM bookings_booking b
+        JOIN bookings_bookinghold h ON h.id = b.hold_id
+        WHERE b.status IN ('CONFIRMED', 'CHECKED_IN') AND h.status = 'CONFIRMED'
+          AND h.end_time > (SELECT slotbase_now())),
+    occupied AS (
+        SELECT h.id, h.payable_id, h.resource_id, unit, tstzrange(
             h.start_time - h.buffer_before_minutes * interval '1 minute',
             h.end_time + h.buffer_after_minutes * interval '1 minute') AS during
-        FROM bookings_bookinghold h LEFT JOIN bookings_booking b ON b.hold_id = h.id,
-            unnest(h.units) AS unit
-        WHERE h.end_time > slotbase_now()
-          AND (h.status = 'ACTIVE'
-               OR h.status = 'CONFIRMED' AND b.status IN ('CONFIRMED', 'CHECKED_IN')))
-    SELECT x.id || ' and ' || y.id FROM occupied x JOIN occupied y
+        FROM sold h, unnest(h.units) AS unit)
+    SELECT x.id, y.id, x.payable_id, y.payable_id FROM occupied x JOIN occupied y
         ON x.resource_id = y.resource_id AND x.unit = y.unit AND x.id < y.id
        AND x.during && y.during
 """
 
-_CLAIMS = """
-    SELECT h.id FROM bookings_bookinghold h
+_CLAIMS = f"""
+    SELECT h.id, b.id, h.payable_id FROM bookings_bookinghold h
     LEFT JOIN bookings_booking b ON b.hold_id = h.id
     LEFT JOIN LATERAL (
         SELECT count(*) AS n, count(DISTINCT u.number) FILTER (
@@ -30,7 +68,7 @@ _CLAIMS = """
                 h.end_time + h.buffer_after_minutes * interval '1 minute')) AS fit
         FROM bookings_slotclaim c JOIN bookings_resourceunit u ON u.id = c.unit_id
         WHERE c.hold_id = h.id) claims ON true
-    WHERE CASE
+    WHERE {only("h.id", "hold")} AND CASE
         WHEN h.status = 'ACTIVE' OR b.status IN ('CONFIRMED', 'CHECKED_IN')
             AND b.end_time > slotbase_now()
         THEN claims.n <> cardinality(h.units) OR claims.fit <> claims.n
@@ -41,9 +79,10 @@ _CLAIMS = """
 
 # Money that is not owed, and money of a sale that was never made; two minutes are for
 # whoever decides about it. What stands in a case is in the hands of staff.
-_ORPHANS = """
+_ORPHANS = f"""
     SELECT p.id FROM payments_payable p
-    WHERE p.paid_at < slotbase_now() - interval '2 minutes'
+    WHERE {only("p.id", "payable")}
+      AND p.paid_at < slotbase_now() - interval '2 minutes'
       AND p.paid_minor - p.refunded_minor - p.refund_reserved_minor - p.disputed_minor
           > CASE WHEN EXISTS (SELECT FROM bookings_booking b WHERE b.payable_id = p.id)
                  THEN p.owed_minor ELSE 0 END
@@ -59,31 +98,58 @@ _ORPHANS = """
 """
 
 register(
-    Invariant("I1", "No two holds or bookings occupy a unit at one time.", _OVERLAPS),
+    Invariant(
+        "I1",
+        "No two holds or bookings occupy a unit at one time.",
+        _OVERLAPS,
+        freezes=True,
+    ),
     Invariant(
         "I6.hold",
         "The history of a hold is an unbroken legal chain that ends in its state.",
-        unbroken_history("bookings_bookinghold", "hold", HOLD_MOVES),
+        unbroken_history(
+            "bookings_bookinghold",
+            "hold",
+            HOLD_MOVES,
+            scope="hold",
+            columns="id payable_id id",
+        ),
+        freezes=True,
     ),
     Invariant(
         "I6.booking",
         "The history of a booking is an unbroken legal chain that ends in its state.",
-        unbroken_history("bookings_booking", "booking", BOOKING_MOVES),
+        unbroken_history(
+            "bookings_booking",
+            "booking",
+            BOOKING_MOVES,
+            scope="booking",
+            columns="id hold_id payable_id id",
+        ),
+        freezes=True,
     ),
-    Invariant("I7.claims", "Active holds and bookings own just their claims.", _CLAIMS),
+    Invariant(
+        "I7.claims",
+        "Active holds and bookings own just their claims.",
+        _CLAIMS,
+        freezes=True,
+    ),
     Invariant(
         "I7.confirmed",
         "A confirmed hold has its booking, no other hold has one.",
-        "SELECT h.id FROM bookings_bookinghold h"
+        "SELECT h.id, b.id, h.payable_id FROM bookings_bookinghold h"
         " LEFT JOIN bookings_booking b ON b.hold_id = h.id"
-        " WHERE (h.status = 'CONFIRMED') <> (b.id IS NOT NULL)",
+        f" WHERE {only('h.id', 'hold')}"
+        " AND (h.status = 'CONFIRMED') <> (b.id IS NOT NULL)",
+        freezes=True,
     ),
     Invariant(
         "I7.in_time",
         "No booking was made after its hold had expired.",
-        "SELECT b.id FROM bookings_booking b"
+        "SELECT b.id, h.id, b.payable_id FROM bookings_booking b"
         " JOIN bookings_bookinghold h ON h.id = b.hold_id"
-        " WHERE b.created_at > h.expires_at",
+        f" WHERE {only('b.id', 'booking')} AND b.created_at > h.expires_at",
+        freezes=True,
     ),
     Invariant(
         "I4",
@@ -94,13 +160,16 @@ register(
         " AND r.name = 'cancellation' AND (r.next_run_at IS NOT NULL OR EXISTS ("
         "  SELECT FROM recovery_case c WHERE c.fingerprint = 'workflow:' || r.id)))",
     ),
+    # Money that is nobody's goes back by writing: it is not frozen.
     Invariant("I8", "All money is for a booking, or goes back.", _ORPHANS),
     Invariant(
         "I17",
         "A booking has the time that was held.",
-        "SELECT b.id FROM bookings_booking b"
+        "SELECT b.id, h.id, b.payable_id FROM bookings_booking b"
         " JOIN bookings_bookinghold h ON h.id = b.hold_id"
-        " WHERE (b.start_time, b.end_time, b.units, b.resource_id)"
+        f" WHERE {only('b.id', 'booking')}"
+        " AND (b.start_time, b.end_time, b.units, b.resource_id)"
         " <> (h.start_time, h.end_time, h.units, h.resource_id)",
+        freezes=True,
     ),
 )

@@ -18,7 +18,7 @@ from bookings.errors import BookingNotFound, HoldNotFound
 from bookings.hours import Interval
 from bookings.models import Booking, BookingHold
 from bookings.states import BookingStatus, HoldStatus
-from recovery import audit, outbox
+from recovery import audit, outbox, violations
 from slotbase.lib.clock import Now
 from slotbase.lib.db import transaction_required
 from slotbase.lib.ids import uuid7
@@ -52,6 +52,7 @@ def lock_hold(hold_id: UUID, *, customer_id: UUID) -> BookingHold:
 
     Raises:
         HoldNotFound: there is none, or it is somebody else's.
+        Frozen: it breaks a rule, and a person looks at it first.
     """
     hold = (
         BookingHold.objects.select_for_update(of=("self",))
@@ -61,6 +62,7 @@ def lock_hold(hold_id: UUID, *, customer_id: UUID) -> BookingHold:
     )
     if hold is None:
         raise HoldNotFound
+    violations.refuse_if_broken(hold.pk, hold.payable_id)
     return hold
 
 
@@ -72,6 +74,7 @@ def lock_booking_with_hold(
 
     Raises:
         BookingNotFound: there is none, or it is somebody else's.
+        Frozen: it breaks a rule, and a person looks at it first.
     """
     mine = Booking.objects.filter(pk=booking_id)
     if customer_id is not None:
@@ -83,16 +86,24 @@ def lock_booking_with_hold(
     )
     if booking is None:
         raise BookingNotFound
+    violations.refuse_if_broken(booking.pk, booking.hold_id, booking.payable_id)
     return booking
 
 
 @transaction_required
 def lock_latest_hold_of(payable_id: UUID) -> BookingHold | None:
-    """The newest hold for which this money is meant, locked."""
+    """The newest hold for which this money is meant, locked.
+
+    Raises:
+        Frozen: it breaks a rule, and a person looks at it first.
+    """
     holds = BookingHold.objects.select_for_update(of=("self",)).filter(
         payable=payable_id
     )
-    return holds.select_related("resource__venue").order_by("-id").first()
+    hold = holds.select_related("resource__venue").order_by("-id").first()
+    if hold is not None:
+        violations.refuse_if_broken(hold.pk, payable_id)
+    return hold
 
 
 @transaction_required
@@ -127,7 +138,8 @@ def claim_due_holds(limit: int) -> list[UUID]:
 def claim_ended_bookings(limit: int) -> list[Booking]:
     """Lock bookings that are over and that nobody else is at, each after its hold.
 
-    Over with the buffer behind them, since their claims go with it.
+    Over with the buffer behind them, since their claims go with it. What breaks a rule
+    stays as it is.
     """
     buffer = F("hold__buffer_after_minutes") * Value(timedelta(minutes=1))
     ended = Booking.objects.filter(
@@ -135,6 +147,8 @@ def claim_ended_bookings(limit: int) -> list[Booking]:
         end_time__lte=Now(),
         end_time__lt=ExpressionWrapper(Now() - buffer, DateTimeField()),
     )
+    if broken := violations.broken_ids():
+        ended = ended.exclude(pk__in=broken)
     hold_ids = ended.order_by("end_time").values_list("hold", flat=True)[:limit]
     holds = BookingHold.objects.filter(pk__in=[*hold_ids]).order_by("pk")
     held = holds.select_for_update(skip_locked=True).values_list("pk", flat=True)

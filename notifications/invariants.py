@@ -1,7 +1,24 @@
 """What must always hold for messages."""
 
+from notifications.models import Notification
 from notifications.states import NOTIFICATION_MOVES
-from recovery.invariants import Invariant, register, unbroken_history
+from recovery.invariants import (
+    Invariant,
+    only,
+    overdue,
+    recent,
+    register,
+    unbroken_history,
+)
+from recovery.privileges import never_delete
+
+never_delete(Notification)
+
+recent(
+    "notification",
+    "SELECT id FROM notifications_notification"
+    " WHERE id >= {since} OR next_run_at IS NOT NULL",
+)
 
 register(
     Invariant(
@@ -10,35 +27,38 @@ register(
         " more than a day.",
         # From the attempts, not from the columns that the sender looks at.
         "SELECT notification_id::text FROM notifications_notificationattempt"
-        " GROUP BY notification_id"
+        f" WHERE {only('notification_id', 'notification')} GROUP BY notification_id"
         " HAVING count(*) FILTER (WHERE outcome = 'done') > 1"
         " OR max(at) - min(at) FILTER (WHERE outcome = 'unknown')"
         "  > interval '24 hours'"
         " UNION ALL SELECT dedupe_key FROM notifications_notification"
-        " GROUP BY dedupe_key HAVING count(*) > 1"
+        f" WHERE {only('id', 'notification')} GROUP BY dedupe_key HAVING count(*) > 1"
         " UNION ALL SELECT provider_id FROM notifications_notification"
-        " WHERE provider_id <> '' GROUP BY provider_id HAVING count(*) > 1",
+        f" WHERE {only('id', 'notification')} AND provider_id <> ''"
+        " GROUP BY provider_id HAVING count(*) > 1",
     ),
     Invariant(
         "I6.notification",
         "The history of a message is an unbroken legal chain that ends in its state.",
         unbroken_history(
-            "notifications_notification", "notification", NOTIFICATION_MOVES
+            "notifications_notification",
+            "notification",
+            NOTIFICATION_MOVES,
+            scope="notification",
         ),
     ),
     Invariant(
         "I11.notification",
         "A mail that is due has been tried within five minutes.",
-        "SELECT id FROM notifications_notification"
-        " WHERE greatest(next_run_at, lease_until)"
-        " < slotbase_now() - interval '5 minutes'",
+        overdue("notifications_notification"),
         is_safety=False,
     ),
     Invariant(
         "I18.notification",
         "A message that gave up has a case.",
         "SELECT id FROM notifications_notification n"
-        " WHERE status IN ('FAILED', 'UNKNOWN') AND NOT EXISTS ("
+        f" WHERE {only('n.id', 'notification')}"
+        " AND status IN ('FAILED', 'UNKNOWN') AND NOT EXISTS ("
         " SELECT FROM recovery_case c"
         " WHERE c.fingerprint = 'notification_undeliverable:' || n.id)",
     ),

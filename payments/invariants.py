@@ -1,6 +1,14 @@
 """What must always hold for money."""
 
-from payments.models import CardPayment, Dispute, Refund
+from payments.models import (
+    CardPayment,
+    Dispute,
+    OfflinePayment,
+    Payable,
+    PayableLine,
+    ReceiptCounter,
+    Refund,
+)
 from payments.states import (
     CARD_PAYMENT_MOVES,
     DISPUTE_MOVES,
@@ -11,7 +19,34 @@ from payments.states import (
     DisputeStatus,
     RefundReason,
 )
-from recovery.invariants import Invariant, register, unbroken_history
+from recovery.invariants import (
+    Invariant,
+    only,
+    overdue,
+    recent,
+    register,
+    unbroken_history,
+)
+from recovery.privileges import never_delete
+
+never_delete(Payable, PayableLine, CardPayment, OfflinePayment)
+never_delete(Refund, Dispute, ReceiptCounter)
+
+_NEW_OR_DUE = "id >= {since} OR next_run_at IS NOT NULL"
+recent(
+    "payable",
+    "SELECT id FROM payments_payable WHERE id >= {since}",
+    f"SELECT payable_id FROM payments_cardpayment WHERE {_NEW_OR_DUE}",
+    "SELECT payable_id FROM payments_offlinepayment WHERE id >= {since}",
+    f"SELECT payable_id FROM payments_refund WHERE {_NEW_OR_DUE}",
+    "SELECT c.payable_id FROM payments_dispute d"
+    " JOIN payments_cardpayment c ON c.id = d.card_payment_id WHERE d.id >= {since}",
+)
+recent("receipt", "SELECT venue_id FROM payments_offlinepayment WHERE id >= {since}")
+recent(
+    "dispute",
+    "SELECT id FROM payments_dispute WHERE id >= {since} OR status = 'OPEN'",
+)
 
 
 def _quoted(states: tuple[str, ...]) -> str:
@@ -20,17 +55,18 @@ def _quoted(states: tuple[str, ...]) -> str:
 
 # Only our own promises: what a person did at Stripe is a fact, whatever it adds up to.
 _TOO_MUCH = f"""
-    SELECT r.payment_id FROM (
-        SELECT coalesce(card_payment_id, offline_payment_id) AS payment_id,
+    SELECT r.payment_id, r.payable_id FROM (
+        SELECT coalesce(card_payment_id, offline_payment_id) AS payment_id, payable_id,
             sum(amount_minor) AS promised
         FROM payments_refund
-        WHERE status IN ({_quoted((*RESERVED_REFUNDS, *DONE_REFUNDS))})
+        WHERE {only("payable_id", "payable")}
+          AND status IN ({_quoted((*RESERVED_REFUNDS, *DONE_REFUNDS))})
           AND reason <> '{RefundReason.OUTSIDE}'
-        GROUP BY 1) r
+        GROUP BY 1, 2) r
     LEFT JOIN payments_cardpayment c ON c.id = r.payment_id
     LEFT JOIN payments_offlinepayment o ON o.id = r.payment_id
     WHERE r.promised > coalesce(c.received_minor, o.amount_minor)
-"""  # noqa: S608
+"""
 
 _COUNTERS = f"""
     SELECT p.id FROM payments_payable p
@@ -53,58 +89,73 @@ _COUNTERS = f"""
         FROM payments_dispute d JOIN payments_cardpayment x ON x.id = d.card_payment_id
         WHERE x.payable_id = p.id AND NOT x.is_mismatch AND d.took_money
           AND d.status <> '{DisputeStatus.WON}') d
-    WHERE (p.owed_minor, p.paid_minor, p.refunded_minor, p.refund_reserved_minor,
+    WHERE {only("p.id", "payable")}
+      AND (p.owed_minor, p.paid_minor, p.refunded_minor, p.refund_reserved_minor,
            p.disputed_minor)
        <> (l.owed, c.paid + o.paid, r.refunded, r.reserved, d.disputed)
-"""  # noqa: S608
+"""
 
 _WITHOUT_CASE = f"""
     SELECT r.id FROM payments_refund r
-    WHERE r.status IN ({_quoted(STUCK_REFUNDS)})
+    WHERE {only("r.payable_id", "payable")} AND r.status IN ({_quoted(STUCK_REFUNDS)})
       AND (r.provider_id IS NOT NULL OR r.status <> 'CANCELED')
       AND NOT EXISTS (SELECT FROM recovery_case c WHERE c.fingerprint IN (
           'refund_failure:' || r.origin, 'refund_payout:' || r.origin))
-"""  # noqa: S608
+"""
 
 # No number twice (a constraint), so many numbers, and the last one is their count.
-_RECEIPTS = """
+_RECEIPTS = f"""
     SELECT coalesce(c.venue_id, o.venue_id)::text FROM payments_receiptcounter c
     FULL JOIN (SELECT venue_id, count(*) AS number, max(receipt_number) AS last_number
         FROM payments_offlinepayment GROUP BY venue_id) o ON o.venue_id = c.venue_id
-    WHERE (coalesce(o.number, 0), coalesce(o.last_number, 0))
+    WHERE {only("c.venue_id", "receipt")}
+      AND (coalesce(o.number, 0), coalesce(o.last_number, 0))
         IS DISTINCT FROM (c.last_number, c.last_number)
 """
 
-_OVERDUE = " UNION ALL ".join(
-    f"SELECT '{model.table()} ' || id FROM {model.table()}"  # noqa: S608
-    " WHERE next_run_at IS NOT NULL AND greatest(next_run_at, lease_until)"
-    " < slotbase_now() - interval '5 minutes'"
-    for model in (CardPayment, Refund)
-)
-
 register(
-    Invariant("I2", "No more of a payment is promised back than came in.", _TOO_MUCH),
+    Invariant(
+        "I2",
+        "No more of a payment is promised back than came in.",
+        _TOO_MUCH,
+        freezes=True,
+    ),
     Invariant(
         "I2.receipts", "The receipts of a venue are numbered without gaps.", _RECEIPTS
     ),
-    Invariant("I20", "The counters of a payable are the sums of its rows.", _COUNTERS),
+    Invariant(
+        "I20",
+        "The counters of a payable are the sums of its rows.",
+        _COUNTERS,
+        freezes=True,
+    ),
     *(
         Invariant(
             f"I6.{subject}",
             f"The history of a {words} is an unbroken legal chain"
             " that ends in its state.",
-            unbroken_history(model._meta.db_table, subject, moves),  # noqa: SLF001
+            unbroken_history(
+                model._meta.db_table,  # noqa: SLF001 - Django's public name
+                subject,
+                moves,
+                scope=scope,
+                columns=columns,
+            ),
+            freezes=True,
         )
-        for subject, words, model, moves in (
-            ("cardpayment", "card payment", CardPayment, CARD_PAYMENT_MOVES),
-            ("refund", "refund", Refund, REFUND_MOVES),
-            ("dispute", "dispute", Dispute, DISPUTE_MOVES),
+        for subject, words, model, moves, scope, columns in (
+            (
+                *("cardpayment", "card payment", CardPayment, CARD_PAYMENT_MOVES),
+                *("payable", "id payable_id"),
+            ),
+            ("refund", "refund", Refund, REFUND_MOVES, "payable", "id payable_id"),
+            ("dispute", "dispute", Dispute, DISPUTE_MOVES, "dispute", "id"),
         )
     ),
     Invariant(
         "I11.money",
         "What is due of payments and refunds has been tried within five minutes.",
-        _OVERDUE,
+        overdue(CardPayment.table(), Refund.table()),
         is_safety=False,
     ),
     Invariant("I18.refund", "A refund that is stuck has a case.", _WITHOUT_CASE),

@@ -1,6 +1,9 @@
 """Registers the app and what it subscribes to."""
 
+from typing import Any
+
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate  # noqa: TID251 - tables must be there
 
 
 class RecoveryConfig(AppConfig):
@@ -9,3 +12,12 @@ class RecoveryConfig(AppConfig):
     def ready(self) -> None:
         """Load what registers itself."""
         from recovery import handlers  # noqa: F401, PLC0415 - models must be loaded
+
+        post_migrate.connect(_guard_history, dispatch_uid="recovery.guard_history")
+
+
+def _guard_history(sender: AppConfig, **_: Any) -> None:
+    from recovery import privileges  # noqa: PLC0415 - models must be loaded
+
+    if sender.label == "bookings":  # once, for our last app
+        privileges.write_privileges()

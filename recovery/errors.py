@@ -32,6 +32,18 @@ class CaseIsTaken(InvalidState):
     """A colleague claimed the case and their time is not over."""
 
 
+class Frozen(Conflict):
+    """A rule that must always hold is broken here: first a person looks at it."""
+
+    code, title = "frozen", "It cannot be changed until it was looked at"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Something about it does not add up. Our staff were told and look at it;"
+            " nothing can be changed until then."
+        )
+
+
 class WorkflowIsRunning(InvalidState):
     """A run of this workflow for this subject is not finished yet."""
 

@@ -1,42 +1,60 @@
 """What must always hold, as SQL that selects the rows that break it.
 
 Apps register theirs when they start. `manage.py check_invariants` runs them, so do the
-tests after every test that writes, and beat every five minutes.
+tests after every test that writes; beat checks what is new or open every five minutes,
+and a due row has each rule checked over all rows once a night (`recovery.violations`).
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+import re
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from datetime import timedelta
+from uuid import UUID
 
-from django.db import connection
+from django.db import DatabaseError, connection, transaction
 
 from recovery.states import CASE_MOVES, RUN_MOVES
+from slotbase.lib.db import sqlstate
+from slotbase.lib.ids import oldest_id
 
 SHOWN_ROWS = 20
+NAMED_ROWS = 1000  # beyond that it is not this booking that is broken, but all of it
+NEW = timedelta(days=2)
+# For one statement. Again: over all rows, but beside all others, in one task.
+RECENT_SECONDS, AGAIN_SECONDS, FULL_SECONDS = 2, 10, 60
 
 
 @dataclass(frozen=True)
 class Invariant:
-    """A rule: `sql` selects one text column, naming each row that breaks it.
+    """A rule: `sql` selects the rows that break it, named by their first column.
 
     A safety rule may never be broken; a liveness rule heals within its time limit.
+    Where it says `only`, the frequent check looks at what is new or open. If it
+    `freezes`, each id in a row is of something that nobody changes until it is clear
+    what happened.
     """
 
     id: str
     says: str
     sql: str
     is_safety: bool = True
+    freezes: bool = False
 
 
 @dataclass(frozen=True)
 class Violation:
-    """A rule that is broken, and the first rows that break it."""
+    """A rule that is broken, and the first rows that break it; or why nobody knows."""
 
     id: str
     says: str
     rows: list[str]
+    frozen: list[str] = field(default_factory=list)
+    not_checked: str = ""
 
 
 _registry: list[Invariant] = []
+_recent: dict[str, list[str]] = {}
+_ONLY = re.compile(r"/\* only (\S+) of (\w+) \*/ true")
 
 
 def register(*invariants: Invariant) -> None:
@@ -49,26 +67,99 @@ def registered() -> list[Invariant]:
     return sorted(_registry, key=lambda invariant: invariant.id)
 
 
-def find_violations(*, safety_only: bool = False) -> list[Violation]:
-    """Run every rule and return the broken ones."""
-    return [
-        violation
-        for invariant in registered()
-        if invariant.is_safety or not safety_only
-        for violation in _check(invariant)
+def get(id: str) -> Invariant | None:  # noqa: A002 - of the rule
+    """The rule with this id, if there still is one."""
+    return next((each for each in _registry if each.id == id), None)
+
+
+def recent(scope: str, *selects: str) -> None:
+    """SQL of the ids that are new or open; upper floors may add theirs to a scope.
+
+    `{since}` stands for an id: those that are not below it are new.
+    """
+    _recent.setdefault(scope, []).extend(selects)
+
+
+def only(column: str, scope: str) -> str:
+    """A condition: the frequent check looks at these ids alone, a full one at all."""
+    return f"/* only {column} of {scope} */ true"
+
+
+def find_violations(
+    *, safety_only: bool = False, full: bool = False, in_full: Collection[str] = ()
+) -> list[Violation]:
+    """Run every rule and return those that are broken or could not be checked.
+
+    Over all rows if `full`, or for the rules that are named in `in_full`.
+    """
+    rules = [each for each in registered() if each.is_safety or not safety_only]
+    found = [
+        check(rule, seconds=FULL_SECONDS if full else AGAIN_SECONDS)
+        if full or rule.id in in_full
+        else check(rule, full=False, seconds=RECENT_SECONDS)
+        for rule in rules
     ]
+    return [violation for violation in found if violation]
 
 
-def _check(invariant: Invariant) -> Iterable[Violation]:
-    with connection.cursor() as cursor:
-        cursor.execute(f"{invariant.sql} LIMIT {SHOWN_ROWS}")
-        rows = [str(row[0]) for row in cursor.fetchall()]
-    if rows:
-        yield Violation(invariant.id, invariant.says, rows)
+def check(
+    invariant: Invariant, *, full: bool = True, seconds: int = FULL_SECONDS
+) -> Violation | None:
+    """Run one rule. One that is slow or broken says so and silences no other.
+
+    Raises:
+        DatabaseError: there is no database to ask.
+    """
+    try:
+        rows = _select(sql_of(invariant, full=full), seconds)
+    except DatabaseError as error:
+        if not connection.is_usable():
+            raise
+        why = f"{type(error).__name__} ({sqlstate(error)})"
+        return Violation(invariant.id, invariant.says, [], not_checked=why)
+    if not rows:
+        return None
+    names = [str(row[0]) for row in rows[:SHOWN_ROWS]]
+    ids = {str(value) for row in rows for value in row if isinstance(value, UUID)}
+    frozen = sorted(ids) if invariant.freezes else []
+    return Violation(invariant.id, invariant.says, names, frozen)
 
 
-def unbroken_history(table: str, subject: str, moves: dict[str, frozenset[str]]) -> str:
-    """SQL of the rows whose audit is not a legal chain that ends in their state."""
+def sql_of(invariant: Invariant, *, full: bool) -> str:
+    """The statement that checks a rule."""
+    if full:
+        return invariant.sql
+    since = f"'{oldest_id(NEW)}'::uuid"
+
+    def narrow(found: re.Match[str]) -> str:
+        ids = " UNION ".join(_recent[found[2]]).format(since=since)
+        return f"{found[1]} IN ({ids})"
+
+    return _ONLY.sub(narrow, invariant.sql)
+
+
+def _select(sql: str, seconds: int) -> list[tuple[object, ...]]:
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(f"SET LOCAL statement_timeout = '{seconds}s'")
+        cursor.execute(f"{sql} LIMIT {NAMED_ROWS}")
+        rows: list[tuple[object, ...]] = cursor.fetchall()
+        cursor.execute("SET LOCAL statement_timeout TO DEFAULT")  # for who comes after
+    return rows
+
+
+def unbroken_history(
+    table: str,
+    subject: str,
+    moves: dict[str, frozenset[str]],
+    *,
+    scope: str,
+    columns: str = "id",
+) -> str:
+    """SQL of the rows whose audit is not a legal chain that ends in their state.
+
+    `columns` are named in a violation; the last one is the id by which `scope` has it.
+    """
+    named = [f"o.{column}" for column in columns.split()]
     legal = ", ".join(
         f"('{start}', '{end}')"
         for start, ends in [("", [next(iter(moves))]), *moves.items()]
@@ -76,7 +167,7 @@ def unbroken_history(table: str, subject: str, moves: dict[str, frozenset[str]])
     )
     # Only our own table and state names are put into the text.
     return f"""
-        SELECT o.id FROM {table} o LEFT JOIN LATERAL (
+        SELECT {", ".join(named)} FROM {table} o LEFT JOIN LATERAL (
             SELECT bool_and(e.from_state = coalesce(e.before, '')
                             AND (e.from_state, e.to_state) IN ({legal})) AS is_chain,
                 (array_agg(e.to_state ORDER BY e.id DESC))[1] AS last_state
@@ -86,33 +177,72 @@ def unbroken_history(table: str, subject: str, moves: dict[str, frozenset[str]])
                   WHERE subject_type = '{subject}' AND subject_id = o.id::text
                     AND to_state <> '') e
         ) history ON true
-        WHERE history.is_chain IS NOT TRUE OR history.last_state <> o.status
-    """  # noqa: S608
+        WHERE {only(named[-1], scope)}
+          AND (history.is_chain IS NOT TRUE OR history.last_state <> o.status)
+    """
 
+
+def overdue(*tables: str, more: str = "") -> str:
+    """SQL of the rows of due tables that should have been tried five minutes ago."""
+    limit = "(SELECT slotbase_now()) - interval '5 minutes'"
+    return " UNION ALL ".join(
+        f"SELECT '{table} ' || id FROM {table} WHERE next_run_at < {limit}"
+        f" AND (lease_until IS NULL OR lease_until < {limit}) {more}"
+        for table in tables
+    )
+
+
+recent(
+    "case",
+    "SELECT id FROM recovery_case WHERE id >= {since}",
+    "SELECT id FROM recovery_case WHERE status IN ('OPEN', 'CLAIMED')",
+)
+recent(
+    "workflow",
+    "SELECT id FROM recovery_workflowrun WHERE id >= {since}",
+    "SELECT id FROM recovery_workflowrun WHERE finished_at IS NULL",
+)
+recent(
+    "webhook",
+    "SELECT id FROM recovery_inboxevent WHERE next_run_at IS NOT NULL",
+    "SELECT id FROM recovery_inboxevent WHERE status = 'DEAD'",
+)
+recent(
+    "key",
+    "SELECT id FROM recovery_idempotencyrecord"
+    " WHERE created_at > (SELECT slotbase_now()) - interval '15 minutes'",
+)
+recent(
+    "entry",
+    "SELECT id FROM recovery_auditentry"
+    " WHERE id > (SELECT max(id) - 5000 FROM recovery_auditentry)",
+)
 
 register(
     Invariant(
         id="I9",
         says="An Idempotency-Key has one answer.",
         sql="SELECT principal || ' ' || key FROM recovery_idempotencyrecord"
-        " GROUP BY principal, key HAVING count(*) > 1",
+        f" WHERE {only('id', 'key')} GROUP BY principal, key HAVING count(*) > 1",
     ),
     Invariant(
         "I6.case",
         "The history of a case is an unbroken legal chain that ends in its state.",
-        unbroken_history("recovery_case", "case", CASE_MOVES),
+        unbroken_history("recovery_case", "case", CASE_MOVES, scope="case"),
     ),
     Invariant(
         "I6.workflow",
         "The history of a workflow is an unbroken legal chain that ends in its state.",
-        unbroken_history("recovery_workflowrun", "workflowrun", RUN_MOVES),
+        unbroken_history(
+            "recovery_workflowrun", "workflowrun", RUN_MOVES, scope="workflow"
+        ),
     ),
     Invariant(
         "I3",
         "A webhook older than an hour is processed, ignored, or in a case.",
         # One that is in time between two attempts, as after a replay, is fine.
         "SELECT e.id FROM recovery_inboxevent e"
-        " WHERE e.status NOT IN ('PROCESSED', 'IGNORED')"
+        f" WHERE {only('e.id', 'webhook')} AND e.status NOT IN ('PROCESSED', 'IGNORED')"
         " AND e.received_at < slotbase_now() - interval '1 hour'"
         " AND (e.next_run_at IS NULL"
         "  OR e.next_run_at < slotbase_now() - interval '1 minute')"
@@ -124,16 +254,25 @@ register(
         "I11",
         "What is due has been tried within five minutes.",
         # Analytics may be away for a day: nobody misses it.
-        "SELECT 'recovery_eventdelivery ' || id FROM recovery_eventdelivery"
-        " WHERE subscriber <> 'analytics' AND greatest(next_run_at, lease_until)"
-        " < slotbase_now() - interval '5 minutes'"
-        " UNION ALL SELECT 'recovery_inboxevent ' || id FROM recovery_inboxevent"
-        " WHERE greatest(next_run_at, lease_until)"
-        " < slotbase_now() - interval '5 minutes'"
-        " UNION ALL SELECT 'recovery_workflowrun ' || id FROM recovery_workflowrun"
-        " WHERE greatest(next_run_at, lease_until)"
-        " < slotbase_now() - interval '5 minutes'",
+        overdue("recovery_eventdelivery", more="AND subscriber <> 'analytics'")
+        + " UNION ALL "
+        + overdue("recovery_inboxevent", "recovery_workflowrun"),
         is_safety=False,
+    ),
+    Invariant(
+        "I12",
+        "Each entry of the history says who did it.",
+        "SELECT id FROM recovery_auditentry"
+        f" WHERE {only('id', 'entry')} AND (actor_kind = '' OR actor_id = '')",
+    ),
+    Invariant(
+        "I12.guard",
+        "PostgreSQL refuses to change history.",
+        # Enabled, and for everybody: 'O' or 'A'.
+        "SELECT name FROM (VALUES ('recovery_auditentry_append_only'),"
+        " ('notifications_attempt_append_only')) AS guard (name)"
+        " WHERE NOT EXISTS (SELECT FROM pg_trigger"
+        "  WHERE tgname = name AND tgenabled IN ('O', 'A'))",
     ),
     Invariant(
         "I18",

@@ -11,7 +11,6 @@ from recovery import (
     heartbeats,
     idempotency,
     inbox,
-    invariants,
     runs,
     violations,
     workflows,
@@ -62,8 +61,14 @@ def purge_history(**_: object) -> None:
 
 @shared_task(name="recovery.check_invariants")
 def check_invariants(**_: object) -> None:
-    """Check the invariants; each violation stands in a case until it is gone."""
-    violations.report(invariants.find_violations())
+    """Check what is new or open; a violation stands in a case until it is gone."""
+    violations.check_recent()
+
+
+@shared_task(name="recovery.check_all_rows")
+def check_all_rows(**_: object) -> None:
+    """Check the invariants over all rows, each once a night."""
+    violations.check_all_due()
 
 
 def _in_batches(sweep: Callable[..., int]) -> None:

@@ -75,6 +75,7 @@ SCHEDULE = {
     "send mails": Entry("notifications.send_email", "email", 2),
     "empty old mails": Entry("notifications.empty_old_mails", "email", 300),
     "check invariants": Entry("recovery.check_invariants", "default", 300),
+    "check invariants over all rows": Entry("recovery.check_all_rows", "default", 60),
     **{
         f"heartbeat of {queue}": Entry(
             "recovery.record_heartbeat", queue, HEARTBEAT_SECONDS, {"queue": queue}

@@ -31,7 +31,7 @@ def pytest_runtest_call(item: pytest.Function) -> Iterator[None]:
     yield
     uses_database = item.get_closest_marker("django_db") is not None
     if uses_database and "breaks_invariants" not in item.keywords:
-        assert invariants.find_violations(safety_only=True) == []
+        assert invariants.find_violations(safety_only=True, full=True) == []
 
 
 def empty_database(_: TransactionTestCase) -> None:

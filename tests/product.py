@@ -88,7 +88,7 @@ class Product:
     def violations(self) -> Any:
         """What `manage.py check_invariants` has to say: an empty list."""
         output, _ = self.program(
-            "manage.py", "check_invariants", "--json"
+            "manage.py", "check_invariants", "--full", "--json"
         ).communicate()
         return json.loads(output)
 

@@ -229,6 +229,11 @@ class Booking(models.Model):
                 ),
                 name="bookings_booking_ending",
             ),
+            models.Index(
+                fields=["id"],
+                condition=Q(status=BookingStatus.CANCELLING),
+                name="bookings_booking_cancelling",
+            ),
         )
         constraints = (
             models.CheckConstraint(

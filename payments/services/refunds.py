@@ -27,7 +27,7 @@ from payments.states import (
     RefundReason,
     RefundStatus,
 )
-from recovery import audit
+from recovery import audit, violations
 from slotbase.lib.clock import Now
 from slotbase.lib.db import retry_on_conflict, transaction_required
 from slotbase.lib.enqueue import after_commit
@@ -53,11 +53,13 @@ def request_refund(
 
     Raises:
         ValidationFailed: the amount is not positive.
+        Frozen: its money does not add up, and a person looks at it first.
         PaymentDisputed: the customer's bank has the money in its hands.
         RefundExceedsBalance: so much is not left of this payment.
     """
     if amount_minor <= 0:
         raise ValidationFailed(amount="Must be more than zero.")
+    violations.refuse_if_broken(payable.pk, payment.pk)
     if has_open_dispute(payment):
         raise PaymentDisputed("Wait until the dispute is decided.")
     left = refundable_minor(payment)

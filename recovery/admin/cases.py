@@ -353,7 +353,9 @@ class CaseAdmin(OwnVenuesAdmin, ActingAdmin[Any]):
     @admin.display(description="details")
     def shown_details(self, case: Case) -> str:
         """What was found when the case was opened."""
-        named = {say_action(name): value for name, value in case.details.items()}
+        # Ids of what is frozen may be many, and are in the rows, as far as people read.
+        shown = {**case.details, "frozen": len(case.details.get("frozen", ())) or ""}
+        named = {say_action(name): value for name, value in shown.items()}
         return _render_facts(named)
 
     @admin.display(description="how it stands")

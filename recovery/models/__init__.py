@@ -286,6 +286,14 @@ class Case(models.Model):
             models.Index(
                 fields=["subject_type", "subject_id"], name="recovery_case_subject"
             ),
+            models.Index(
+                fields=["id"],
+                condition=Q(
+                    kind="invariant_violation",
+                    status__in=[CaseStatus.OPEN, CaseStatus.CLAIMED],
+                ),
+                name="recovery_case_violation",
+            ),
         )
         constraints = (
             models.UniqueConstraint(
@@ -325,6 +333,25 @@ class Case(models.Model):
 
     def __str__(self) -> str:
         return self.title
+
+
+class RuleCheck(DueRow):
+    """An invariant, to be checked over all rows once a night."""
+
+    rule = models.CharField(max_length=32, unique=True)
+
+    class Meta(DueRow.Meta):
+        indexes = (
+            models.Index(
+                fields=["next_run_at"],
+                condition=Q(next_run_at__isnull=False),
+                name="recovery_rulecheck_due",
+            ),
+        )
+        constraints = DueRow.due_constraints("recovery_rulecheck")
+
+    def __str__(self) -> str:
+        return self.rule
 
 
 class WebhookFailures(models.Manager["WebhookFailure"]):
