@@ -1,14 +1,19 @@
 """What payments do with Stripe's webhooks: fetch the object as it is, record that."""
 
+from contextlib import AbstractContextManager
 from typing import Any
 
+from django.db.models import Model
+
+from payments.models import Payable
 from payments.services import troubles
 from payments.services.disputes import record_dispute
-from payments.services.intents import record_intent
-from payments.services.refund_calls import record_refund
-from recovery import inbox
+from payments.services.intents import find_card_payment, record_intent
+from payments.services.refund_calls import find_refund, record_refund
+from recovery import audit, inbox
 from recovery.inbox import Handler, Ignored, NotPlaced
 from recovery.models import InboxEvent
+from slotbase.lib import request_id
 from slotbase.providers.stripe import client
 from slotbase.providers.stripe.client import DisputeFact, Intent, RefundFact
 
@@ -22,9 +27,16 @@ def _fetch_intent(event: InboxEvent) -> Intent:
     return client.retrieve_intent(str(_object(event)["id"]))
 
 
+def _for_who_asked(subject: str, row: Model | None) -> AbstractContextManager[None]:
+    """What a webhook tells belongs to the request by which somebody asked for it."""
+    asked = audit.request_of(subject, row.pk) if row else ""
+    return request_id.resumed(asked, instead=True)
+
+
 def _record_intent(_: InboxEvent, intent: Intent) -> None:
-    if record_intent(intent) is not None:
-        return
+    with _for_who_asked("cardpayment", find_card_payment(intent)):
+        if record_intent(intent) is not None:
+            return
     if intent.status != "succeeded":
         raise Ignored("a payment that is not ours, and that nobody made")
     raise NotPlaced
@@ -45,9 +57,14 @@ def _fetch_refunds_of_charge(event: InboxEvent) -> list[RefundFact]:
 
 def _record_refunds(_: InboxEvent, facts: list[RefundFact]) -> None:
     # Each of them, before one that is not ours ends it.
-    placed = [record_refund(fact) for fact in facts]
+    placed = [_record_refund(fact) for fact in facts]
     if not all(placed):
         raise NotPlaced
+
+
+def _record_refund(fact: RefundFact) -> Payable | None:
+    with _for_who_asked("refund", find_refund(fact)):
+        return record_refund(fact)
 
 
 def _fetch_dispute(event: InboxEvent) -> DisputeFact:

@@ -5,6 +5,7 @@ from typing import Any
 
 from django.db import connection
 
+from recovery.models import AuditEntry
 from slotbase.lib import request_id
 from slotbase.lib.db import transaction_required
 
@@ -65,6 +66,15 @@ def entry_parameters(
         "reason": reason,
         "request_id": request_id.current(),
     }
+
+
+def request_of(subject: str, id: Any) -> str:  # noqa: A002 - of the subject
+    """The request that this came of, as its history tells; empty if of none."""
+    told = AuditEntry.objects.filter(subject_type=subject, subject_id=str(id))
+    ids = (
+        told.exclude(request_id="").order_by("id").values_list("request_id", flat=True)
+    )
+    return ids.first() or ""
 
 
 _RECORD = entry_sql("(SELECT unnest(%(ids)s::text[]) AS id)")

@@ -89,6 +89,15 @@ class AuditedAdmin(BackOfficeAdmin[Row]):
             reason=reason,
         )
 
+    def get_object(
+        self, request: HttpRequest, object_id: str, from_field: str | None = None
+    ) -> Any:
+        """With whether this person may follow a request through the audit."""
+        row: Any = super().get_object(request, object_id, from_field)
+        if row is not None:
+            row.sees_audit = request.user.has_perm("recovery.view_auditentry")
+        return row
+
     def history_of(self, row: Row) -> QuerySet[AuditEntry]:
         """The entries that tell the story of a row."""
         return AuditEntry.objects.filter(
@@ -100,13 +109,14 @@ class AuditedAdmin(BackOfficeAdmin[Row]):
         """The newest entries, in the order in which things happened."""
         newest = list(self.history_of(row).order_by("-id")[:SHOWN_ENTRIES])
         names = names_of_actors(newest)
-        zone = self.zone_of(row)
+        zone, sees_audit = self.zone_of(row), getattr(row, "sees_audit", False)
         steps = [
             {
                 "entry": entry,
                 "at": format_moment(entry.at, zone),
                 "words": say_action(entry.action),
-                "state": entry.to_state and format_state(entry.to_state),
+                "state": entry.to_state and format_move(entry),
+                "request": format_request(entry.request_id, is_link=sees_audit),
                 "actor": names.get(entry.actor_id, entry.actor_id),
             }
             for entry in reversed(newest)
@@ -378,6 +388,23 @@ def format_reference(reference: str) -> SafeString | str:
     url = reverse(f"admin:{opts.app_label}_{opts.model_name}_changelist")
     query = urlencode({"q": reference})
     return format_html('<a href="{}?{}">{}</a>', url, query, reference)
+
+
+def format_move(entry: AuditEntry) -> SafeString:
+    """From one state to another, or the first one."""
+    to = format_state(entry.to_state)
+    if not entry.from_state:
+        return to
+    return format_html("{} → {}", format_state(entry.from_state), to)
+
+
+def format_request(request_id: str, *, is_link: bool) -> SafeString | str:
+    """The end of a request's id, as a link to all that came of it."""
+    if not request_id or not is_link:
+        return shorten(request_id)
+    url = reverse("admin:recovery_auditentry_changelist")
+    query = urlencode({"q": request_id})
+    return format_html('<a href="{}?{}">{}</a>', url, query, shorten(request_id))
 
 
 def format_payload(payload: Any) -> SafeString | str:

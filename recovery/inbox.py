@@ -18,6 +18,7 @@ from recovery import audit, cases, rowqueue
 from recovery.locks import lock_inbox_event
 from recovery.models import InboxEvent
 from recovery.states import INBOX_MOVES, CaseSeverity, InboxStatus
+from slotbase.lib import request_id
 from slotbase.lib.clock import Now
 from slotbase.lib.db import retry_on_conflict, transaction_required
 from slotbase.lib.enqueue import after_commit
@@ -71,8 +72,8 @@ def unregister(handler: Handler) -> None:
 
 _STORE = """
 INSERT INTO recovery_inboxevent (id, provider, account, event_id, type, api_version,
-    livemode, sent_at, payload)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING
+    livemode, sent_at, payload, request_id)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING
 """
 
 
@@ -88,6 +89,7 @@ def store(envelope: Envelope) -> bool:
         *(event_id, envelope.provider, envelope.account, envelope.event_id),
         *(envelope.type, envelope.api_version[:64], envelope.livemode),
         *(envelope.created_at, Jsonb(envelope.payload)),
+        request_id.current(),
     ]
     with connection.cursor() as cursor:
         cursor.execute(_STORE, values)

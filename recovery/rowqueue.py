@@ -21,6 +21,7 @@ from django.db import OperationalError
 from recovery import audit, cases
 from recovery.locks import claim_due_row
 from recovery.models import DueRow
+from slotbase.lib import request_id
 from slotbase.lib.clock import Now, read_clock
 from slotbase.lib.db import retry_on_conflict, transaction_required
 from slotbase.lib.failpoints import failpoint
@@ -133,7 +134,18 @@ def _is_paused(queue: RowQueue[Row]) -> bool:
 
 
 def _run(queue: RowQueue[Row], row: Row) -> Failure | None:
-    """One attempt; returns why it failed."""
+    """One attempt, for the request that the row came of; returns why it failed."""
+    with request_id.resumed(_request_of(row)):
+        return _attempt(queue, row)
+
+
+def _request_of(row: DueRow) -> str:
+    """Rows that have no column for it have a history, which begins with a request."""
+    known: str | None = getattr(row, "request_id", None)
+    return audit.request_of(row.subject(), row.pk) if known is None else known
+
+
+def _attempt(queue: RowQueue[Row], row: Row) -> Failure | None:
     failpoint(f"{queue.name}.claimed")
     if row.deaths >= MAX_DEATHS:
         failure = Failure("Its worker died three times.", is_final=True)

@@ -345,7 +345,7 @@ def record_refund(fact: RefundFact, *, actor: audit.Actor = STRIPE) -> Payable |
     if payment is None:
         return None
     payable = lock_payable(payment.payable_id)
-    refund = _find(fact) or _take_over(payable, payment, fact, actor)
+    refund = find_refund(fact) or _take_over(payable, payment, fact, actor)
     apply_refund(payable, refund, fact, actor=actor)
     Refund.objects.filter(pk=refund.pk, next_run_at=None).update(
         lease_token=None, lease_until=None
@@ -361,7 +361,8 @@ def record_refund(fact: RefundFact, *, actor: audit.Actor = STRIPE) -> Payable |
     return payable
 
 
-def _find(fact: RefundFact) -> Refund | None:
+def find_refund(fact: RefundFact) -> Refund | None:
+    """Whose this refund is: by its id, else by what it says of itself."""
     is_meant = Q(provider_id=fact.id)
     if is_ours(fact.metadata):
         with suppress(ValueError):

@@ -159,7 +159,7 @@ class InboxEventAdmin(DueRowAdmin):
             {
                 "fields": (
                     *("state", "provider", "type", "event_id", "account"),
-                    *("api_version", "livemode", "sent", "received"),
+                    *("api_version", "livemode", "sent", "received", "request_id"),
                 )
             },
         ),

@@ -6,7 +6,6 @@ from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django_celery_beat import admin as stock  # noqa: F401 - registers what we replace
 from django_celery_beat import models as beat
@@ -15,15 +14,16 @@ from recovery.backoffice import (
     HISTORY,
     AuditedAdmin,
     RecentValuesFilter,
+    format_move,
+    format_request,
     format_subject,
     names_of_actors,
     say_action,
-    shorten,
     subjects_with_a_page,
 )
 from recovery.models import AuditEntry
 from slotbase.lib.backoffice import BackOfficeAdmin
-from slotbase.lib.columns import format_state, venue_time
+from slotbase.lib.columns import venue_time
 
 
 class SubjectFilter(RecentValuesFilter):
@@ -100,20 +100,16 @@ class AuditEntryAdmin(BackOfficeAdmin[AuditEntry]):
         return format_subject(entry)
 
     @admin.display(description="request")
-    def request(self, entry: AuditEntry) -> str:
-        """The end of the request's id; the page of the entry has all of it."""
-        return shorten(entry.request_id)
+    def request(self, entry: AuditEntry) -> SafeString | str:
+        """The end of its id, as a link to all that came of that request."""
+        return format_request(entry.request_id, is_link=True)
 
     @admin.display(description="state")
     def move(self, entry: AuditEntry) -> SafeString | str:
         """From one state to another."""
         if not entry.to_state:
             return entry.reason
-        if not entry.from_state:
-            return format_state(entry.to_state)
-        return format_html(
-            "{} → {}", format_state(entry.from_state), format_state(entry.to_state)
-        )
+        return format_move(entry)
 
     @admin.display(description="actor")
     def who(self, entry: Any) -> str:

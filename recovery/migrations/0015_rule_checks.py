@@ -1,4 +1,4 @@
-"""Each invariant is checked over all rows once a night, and what it names is frozen."""
+"""Each invariant is checked once a night; webhooks know their request."""
 
 from django.conf import settings
 from django.db import migrations, models
@@ -14,6 +14,11 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        migrations.AddField(
+            model_name="inboxevent",
+            name="request_id",
+            field=models.CharField(blank=True, db_default="", max_length=64),
+        ),
         migrations.CreateModel(
             name="RuleCheck",
             fields=[

@@ -138,6 +138,11 @@ class EventDelivery(DueRow):
     def __str__(self) -> str:
         return f"{self.event} for {self.subscriber}"
 
+    @property
+    def request_id(self) -> str:
+        """The request that its event came of."""
+        return self.event.request_id
+
 
 class InboxEvent(DueRow):
     """A webhook that was received; answered with 200 once this row is stored.
@@ -165,6 +170,7 @@ class InboxEvent(DueRow):
         db_default=InboxStatus.RECEIVED,
     )
     ignored_because = models.CharField(max_length=200, blank=True, db_default="")
+    request_id = models.CharField(max_length=64, blank=True, db_default="")
 
     class Meta(DueRow.Meta):
         verbose_name = "webhook"

@@ -1,6 +1,8 @@
-"""The id of the request that is being served: in answers, logs and audit entries."""
+"""The id of the request that is served, or whose work is done: in logs and history."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 
 import structlog
@@ -14,8 +16,7 @@ _ACCEPTED = re.compile(r"[A-Za-z0-9_.-]{8,64}\Z")
 def begin(proposed: str = "") -> str:
     """Take the caller's id if it is a harmless one, else make a new one."""
     request_id = proposed if _ACCEPTED.match(proposed) else uuid7().hex
-    _current.set(request_id)
-    structlog.contextvars.bind_contextvars(request_id=request_id)
+    _use(request_id)
     return request_id
 
 
@@ -23,6 +24,28 @@ def end() -> None:
     """Forget the id when the request is over."""
     _current.set("")
     structlog.contextvars.unbind_contextvars("request_id")
+
+
+@contextmanager
+def resumed(request_id: str, *, instead: bool = False) -> Iterator[None]:
+    """Do what an earlier request left to be done: history and logs name that request.
+
+    Whoever is asked by a request now keeps that one's id, if not told `instead`.
+    """
+    before = current()
+    if not request_id or (before and not instead):
+        yield
+        return
+    _use(request_id)
+    try:
+        yield
+    finally:
+        _use(before) if before else end()
+
+
+def _use(request_id: str) -> None:
+    _current.set(request_id)
+    structlog.contextvars.bind_contextvars(request_id=request_id)
 
 
 def current() -> str:

@@ -1,4 +1,4 @@
-"""`kill -9` at every point of a nightly check, then sweeps only: one case, due again."""
+"""`kill -9` at every point of a nightly check, then sweeps only: one case."""
 
 import pytest
 
