@@ -25,9 +25,10 @@ from django.utils.safestring import SafeString
 
 from recovery import audit
 from recovery.models import AuditEntry
-from slotbase.lib.backoffice import BackOfficeAdmin, ModelAdmin
+from slotbase.lib.backoffice import SEE_CONTACT_DATA, BackOfficeAdmin, ModelAdmin
 from slotbase.lib.columns import format_moment, format_state
 from slotbase.lib.errors import DomainError
+from slotbase.lib.masking import mask
 
 Row = TypeVar("Row", bound=Model)
 
@@ -92,10 +93,11 @@ class AuditedAdmin(BackOfficeAdmin[Row]):
     def get_object(
         self, request: HttpRequest, object_id: str, from_field: str | None = None
     ) -> Any:
-        """With whether this person may follow a request through the audit."""
+        """With what this person may see beside it: the audit, personal data."""
         row: Any = super().get_object(request, object_id, from_field)
         if row is not None:
             row.sees_audit = request.user.has_perm("recovery.view_auditentry")
+            row.sees_contact_data = request.user.has_perm(SEE_CONTACT_DATA)
         return row
 
     def history_of(self, row: Row) -> QuerySet[AuditEntry]:
@@ -407,10 +409,16 @@ def format_request(request_id: str, *, is_link: bool) -> SafeString | str:
     return format_html('<a href="{}?{}">{}</a>', url, query, shorten(request_id))
 
 
-def format_payload(payload: Any) -> SafeString | str:
-    """JSON as it can be read."""
+def format_received(payload: Any, row: Any) -> SafeString | str:
+    """What others sent, as the person for whom `row` was read may see it."""
     if payload is None:
         return "It is gone: it was kept long enough."
+    sees_it_all = getattr(row, "sees_contact_data", False)
+    return format_payload(payload if sees_it_all else mask(payload))
+
+
+def format_payload(payload: Any) -> SafeString:
+    """JSON as it can be read."""
     text = json.dumps(payload, indent=2, ensure_ascii=False)
     return format_html('<pre class="payload">{}</pre>', text)
 

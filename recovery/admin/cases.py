@@ -24,7 +24,7 @@ from recovery.backoffice import (
     ActingAdmin,
     RowAction,
     ValueFilter,
-    format_payload,
+    format_received,
     format_subject,
     names_of_actors,
     say_action,
@@ -457,4 +457,4 @@ class WebhookFailureAdmin(CaseAdmin):
     def payload_shown(self, case: Case) -> SafeString | str:
         """What the provider sent."""
         webhook = webhook_of(case)
-        return format_payload(webhook.payload if webhook else None)
+        return format_received(webhook.payload if webhook else None, case)

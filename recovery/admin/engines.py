@@ -25,6 +25,7 @@ from recovery.backoffice import (
     RowAction,
     Wish,
     format_payload,
+    format_received,
     format_subject,
     say_duration,
     staff_id_of,
@@ -232,7 +233,7 @@ class InboxEventAdmin(DueRowAdmin):
     @admin.display(description="payload")
     def payload_shown(self, webhook: InboxEvent) -> SafeString | str:
         """What the provider sent."""
-        return format_payload(webhook.payload)
+        return format_received(webhook.payload, webhook)
 
 
 # --- Events -------------------------------------------------------------------

@@ -127,6 +127,37 @@ def test_who_only_looks_does_not_see_payloads(auditor: Client) -> None:
         assert "payload" not in page.lower()
 
 
+PERSONAL = {
+    "data": {
+        "object": {
+            "id": "pi_1",
+            "amount": 1200,
+            "receipt_email": "alice@example.com",
+            "billing_details": {"name": "Alice Adler", "phone": "+49 30 123"},
+            "metadata": {"note": "for Alice", "customer": "Alice"},
+        },
+        "addresses": ["Alice Lane 1"],
+    }
+}
+
+
+def test_operations_see_what_came_and_of_nobody_who_it_is(
+    support: Client,
+) -> None:
+    failure, client = fail_webhook(payload=PERSONAL), Client()
+    client.force_login(make_staff("operations"))
+
+    for address in (page_of(failure), page_of_webhook(the_event())):
+        page = text(client, address)
+        assert "pi_1" in page
+        assert "1200" in page
+        assert "receipt_email" in page
+        for personal in ("alice@example.com", "Alice", "+49 30 123"):
+            assert personal not in page
+        # Who may see contact data sees it here, too.
+        assert "alice@example.com" in text(support, address)
+
+
 def test_what_providers_send_is_shown_as_text(support: Client) -> None:
     failure = fail_webhook(EVIL, type=EVIL, payload={EVIL: EVIL})
 
