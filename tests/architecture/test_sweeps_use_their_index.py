@@ -28,7 +28,7 @@ from recovery.deliveries import purge_delivered_events
 from recovery.idempotency import purge_old_records
 from recovery.inbox import empty_old_webhooks
 from recovery.locks import claim_due_row, lock_late_runs
-from recovery.models import EventDelivery, InboxEvent, WorkflowRun
+from recovery.models import EventDelivery, InboxEvent, RuleCheck, WorkflowRun
 from recovery.runs import purge_finished_runs
 from slotbase.accounts.models import ProfileFetch
 from slotbase.lib.clock import read_clock
@@ -217,6 +217,15 @@ RECONCILIATIONS = f"""
 INSERT INTO payments_reconciliation (name, attempts, deaths, last_error, next_run_at)
 SELECT to_char(at, 'YYYY-MM-DD HH24:MI'), 0, 0, '', at {MOMENTS}
 """
+RULES = f"""
+INSERT INTO recovery_rulecheck (rule, attempts, deaths, last_error, next_run_at)
+SELECT to_char(at, 'YYYY-MM-DD HH24:MI'), 0, 0, '', at {MOMENTS}
+"""
+CHECKING = Sweep(
+    lambda: claim_all(RuleCheck),
+    (RULES.format(age="interval '0'"),),
+    *("recovery_rulecheck_due", "next_run_at"),
+)
 PAYING = Sweep(
     lambda: claim_all(CardPayment),
     (CARD_PAYMENTS.format(age="interval '0'"),),
@@ -327,6 +336,7 @@ def is_served(sweep: Sweep, nodes: list[dict[str, Any]]) -> bool:
         *(ADVANCING, LATE, WORKFLOW_PURGE),
         *(SENDING, MAIL_PURGE, FETCHING),
         *(PAYING, REFUNDING, RECONCILING),
+        CHECKING,
     ],
     ids=[
         *("expiry", "ending", "hold purge", "key purge"),
@@ -334,6 +344,7 @@ def is_served(sweep: Sweep, nodes: list[dict[str, Any]]) -> bool:
         *("advancing", "late workflows", "workflow purge"),
         *("sending", "mail purge", "fetching"),
         *("paying", "refunding", "reconciling"),
+        "checking",
     ],
 )
 def test_a_sweep_is_served_by_its_index(sweep: Sweep) -> None:
