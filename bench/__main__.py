@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 import psycopg
 import requests
 
-from bench import limit, load
+from bench import history, limit, load
 from slotbase.devstack.postgres_binaries import find_programs
 from slotbase.devstack.run_env import read_run_env
 from slotbase.devstack.state import State
@@ -162,9 +162,10 @@ def show(name: str, value: str, goal: str = "") -> None:
     print(f"{name:<52}{value:>14}   {goal}", flush=True)
 
 
-def measure_rounds(product: dict[str, str], options: argparse.Namespace) -> list[float]:
-    """Limit and product in turns; prints each round and returns the ratios."""
-    customers = options.rounds * options.requests // HOLDS_PER_CUSTOMER + 400
+def measure(product: dict[str, str], options: argparse.Namespace) -> list[float]:
+    """All that is measured, printed; returns the ratios of holds to the limit."""
+    # Twice: with little history, and with much.
+    customers = 2 * options.rounds * options.requests // HOLDS_PER_CUSTOMER + 400
     database = product["DATABASE_OWNER_URL"]
     site = urlsplit(product["SLOTBASE_URL"])
     address = (str(site.hostname), int(site.port or 80))
@@ -175,6 +176,20 @@ def measure_rounds(product: dict[str, str], options: argparse.Namespace) -> list
     )
     limit.prepare(database)
     load.run(address, wishes.take(300), connections=32, seconds=5)  # warm up
+    ratios = _rounds(database, address, wishes, options)
+    _one_at_a_time(database, address, wishes)
+    _one_slot(address, wishes)
+    _with_much_history(product, lambda: _p95(address, wishes, options))
+    return ratios
+
+
+def _rounds(
+    database: str,
+    address: tuple[str, int],
+    wishes: Wishes,
+    options: argparse.Namespace,
+) -> list[float]:
+    """Limit and product in turns; prints each round and returns the ratios."""
     ratios = []
     for number in range(1, options.rounds + 1):
         tps, _ = take_limit(database, clients=16, seconds=options.seconds)
@@ -192,9 +207,28 @@ def measure_rounds(product: dict[str, str], options: argparse.Namespace) -> list
             f"{result.percentile(50):.1f}  {result.percentile(99):.1f}  "
             f"{dict(result.statuses)}",
         )
-    _one_at_a_time(database, address, wishes)
-    _one_slot(address, wishes)
     return ratios
+
+
+def _p95(
+    address: tuple[str, int], wishes: Wishes, options: argparse.Namespace
+) -> float:
+    """Of holds by few clients, so that the queue of the server is not measured."""
+    results = [
+        load.run(address, wishes.take(400), connections=2, seconds=options.seconds)
+        for _ in range(options.rounds)
+    ]
+    return median(result.percentile(95) for result in results)
+
+
+def _with_much_history(product: dict[str, str], p95: Callable[[], float]) -> None:
+    before = p95()
+    history.fill(product["DATABASE_OWNER_URL"])
+    after = p95()
+    name = f"{history.ENTRIES:,} entries of history: hold, p95 ms"
+    show(name, f"{after:.1f}", f"{before:.1f} before; must +10 %")
+    for what, took in history.look(product["SLOTBASE_URL"]).items():
+        show(f"  audit: {what}, ms", f"{took:,.0f}", "must 1,000")
 
 
 def _one_at_a_time(database: str, address: tuple[str, int], wishes: Wishes) -> None:
@@ -231,7 +265,7 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=6000, help="at most, a round")
     options = parser.parse_args()
     with own_product() as product:
-        ratios = measure_rounds(product, options)
+        ratios = measure(product, options)
     low, high = min(ratios), max(ratios)
     show(
         "POST /holds over the limit (median; min-max)",

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
-from django.db.models import Q, QuerySet
+from django.db.models import Max, Q, QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from django_celery_beat import admin as stock  # noqa: F401 - registers what we replace
@@ -22,7 +22,7 @@ from recovery.backoffice import (
     subjects_with_a_page,
 )
 from recovery.models import AuditEntry
-from slotbase.lib.backoffice import BackOfficeAdmin
+from slotbase.lib.backoffice import BackOfficeAdmin, CappedPaginator
 from slotbase.lib.columns import venue_time
 
 
@@ -36,6 +36,19 @@ class ActorFilter(RecentValuesFilter):
 
 class ActionFilter(RecentValuesFilter):
     title, parameter_name = "action", "action"
+
+
+FILTERED_ENTRIES = 100_000
+
+
+def _is_filtered(request: HttpRequest) -> bool:
+    names = {each.parameter_name for each in (SubjectFilter, ActorFilter, ActionFilter)}
+    return bool(names & set(request.GET)) and not request.GET.get("q")
+
+
+def _newest(condition: Q) -> list[int]:
+    entries = AuditEntry.objects.filter(condition).order_by("-id")
+    return list(entries.values_list("pk", flat=True)[: CappedPaginator.limit])
 
 
 class EntriesWithActors(ChangeList):
@@ -82,12 +95,31 @@ class AuditEntryAdmin(BackOfficeAdmin[AuditEntry]):
         term = search_term.strip()
         if not term:
             return queryset, False
-        is_meant = (
-            Q(subject_type__in=subjects_with_a_page(), subject_id=term)
-            | Q(request_id=term)
-            | Q(actor_kind="staff", actor_id=term)
+        meant = (
+            Q(subject_type__in=subjects_with_a_page(), subject_id=term),
+            Q(request_id=term),
+            Q(actor_kind="staff", actor_id=term),
         )
-        return queryset.filter(is_meant), False
+        # Each in a query of its own: of somebody who did a million things, the newest.
+        ids = [pk for condition in meant for pk in _newest(condition)]
+        return queryset.filter(pk__in=ids), False
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[AuditEntry]:
+        """All entries; by filters alone, the newest, as no index serves them."""
+        entries = super().get_queryset(request)
+        if not _is_filtered(request):
+            return entries
+        newest = AuditEntry.objects.aggregate(last=Max("id"))["last"] or 0
+        return entries.filter(pk__gt=newest - FILTERED_ENTRIES)
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> Any:
+        """Say what filters look at."""
+        if _is_filtered(request):
+            words = f"Filters look at the newest {FILTERED_ENTRIES:,} entries."
+            messages.info(request, f"{words} A search for a whole id finds all.")
+        return super().changelist_view(request, extra_context)
 
     @admin.display(description="what")
     def what(self, entry: AuditEntry) -> str:

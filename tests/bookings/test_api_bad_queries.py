@@ -1,5 +1,6 @@
 """Wrong parameters in the address: of lists, and of the search for free slots."""
 
+import inspect
 from base64 import b64encode
 from datetime import date, datetime, timedelta
 from functools import partial
@@ -9,6 +10,8 @@ from uuid import uuid4
 import pytest
 from rest_framework.test import APIClient
 
+from bookings.api import urls
+from bookings.api.views import ListView
 from bookings.models import Resource
 from slotbase.accounts.models import User
 from tests.bookings.refusals import refused
@@ -42,6 +45,37 @@ CURSORS = {
     "bytes": b64encode(b"\xff\xfe").decode(),
     "very long": b64encode(b"p=" + b"9" * 5000).decode(),
 }
+
+
+def test_every_list_is_asked_here() -> None:
+    lists = {
+        f"/api/v1/{each.pattern}"
+        for each in urls.urlpatterns
+        if issubclass(view_of(each), ListView)
+    }
+
+    assert lists == set(LISTS)
+
+
+def view_of(pattern: Any) -> type:
+    """The class that answers, however it is wrapped."""
+    view: type = inspect.unwrap(pattern.callback).cls
+    return view
+
+
+def test_a_deep_page_costs_what_the_first_one_does(
+    api: APIClient, alice: User, django_assert_max_num_queries: Any
+) -> None:
+    for _ in range(30):
+        make_venue()
+    address, pages = "/api/v1/venues/?page_size=5", 0
+    while address:
+        with django_assert_max_num_queries(3) as captured:
+            answer = api.get(address)
+        assert not [each for each in captured if "OFFSET" in each["sql"]]
+        assert not [each for each in captured if "COUNT(" in each["sql"]]
+        address, pages = answer.json()["next"], pages + 1
+    assert pages == 6
 
 
 @pytest.mark.parametrize("size", SIZES)

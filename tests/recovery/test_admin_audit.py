@@ -1,5 +1,6 @@
 """Back office: the audit can be searched, and the schedule can be paused."""
 
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -49,6 +50,68 @@ def test_the_newest_comes_first_and_says_who_and_what(
     assert f"{booking.customer.name} (customer)" in page
     assert reverse("admin:bookings_booking_change", args=[booking.pk]) in page
     assert "Booking confirmed" in page
+
+
+MANY = 300_000
+ENTRIES = f"""
+INSERT INTO recovery_auditentry (actor_kind, actor_id, action, subject_type, subject_id,
+    from_state, to_state, reason, request_id)
+SELECT CASE WHEN n %% 3 = 0 THEN 'staff' ELSE 'system' END, %s, 'booking.confirmed',
+    'booking', (n / 5)::text, '', 'CONFIRMED', '', 'request-' || (n / 7)
+FROM generate_series(1, {MANY}) n
+"""
+
+
+def reads_all(statement: str) -> bool:
+    """Whether PostgreSQL reads the audit from one end to the other for this."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN {statement}")
+        plan = "\n".join(line for (line,) in cursor.fetchall())
+    # The first thousand of all, as they come, are soon there.
+    is_cut = "Limit" in plan and "Filter:" not in plan
+    return "Seq Scan on recovery_auditentry" in plan and not is_cut
+
+
+@pytest.fixture
+def busy() -> str:
+    """Somebody who did a hundred thousand things, among many more that others did."""
+    bob = make_staff()
+    with connection.cursor() as cursor:
+        cursor.execute(ENTRIES, [str(bob.pk)])
+        cursor.execute("ANALYZE recovery_auditentry")
+    return str(bob.pk)
+
+
+def test_no_list_and_no_search_reads_all_of_a_great_history(
+    auditor: Client, busy: str
+) -> None:
+    queries = (
+        {},
+        {"p": "20"},
+        *({"q": busy}, {"q": "request-77"}, {"q": "42"}, {"q": "nothing-of-the-kind"}),
+        *({"action": "booking.confirmed"}, {"action": "no.such"}),
+        *({"actor_kind": "customer"}, {"subject_type": "booking"}),
+    )
+    for query in queries:
+        began = monotonic()
+        with CaptureQueriesContext(connection) as captured:
+            answer = auditor.get(AUDIT, query)
+        took = monotonic() - began
+
+        assert answer.status_code == 200
+        assert took < 2, query  # on a computer that does much else
+        about = [each["sql"] for each in captured if "auditentry" in each["sql"]]
+        assert about
+        assert not [sql for sql in about if reads_all(sql)], query
+    assert reads_all("SELECT * FROM recovery_auditentry WHERE reason = 'x'")
+
+
+def test_filters_say_how_far_they_look(auditor: Client, booking: Booking) -> None:
+    page = auditor.get(AUDIT, {"action": "booking.confirmed"})
+
+    assert "the newest 100,000 entries" in page.content.decode()
+    assert listed(auditor, action="booking.confirmed") == ["booking.confirmed"]
+    assert "the newest 100,000 entries" not in auditor.get(AUDIT).content.decode()
 
 
 def test_search_finds_by_subject_request_and_member_of_staff(
