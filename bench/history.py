@@ -14,8 +14,8 @@ PASSWORD = "slotbase-demo"
 FILL = """
 INSERT INTO recovery_auditentry (actor_kind, actor_id, action, subject_type, subject_id,
     from_state, to_state, reason, request_id)
-SELECT CASE WHEN n % 4 = 0 THEN 'staff' ELSE 'system' END,
-    CASE WHEN n % 4 = 0 THEN md5((n % 40)::text)::uuid::text ELSE 'sweep' END,
+SELECT CASE WHEN n %% 4 = 0 THEN 'staff' ELSE 'system' END,
+    CASE WHEN n %% 4 = 0 THEN md5((n %% 40)::text)::uuid::text ELSE 'sweep' END,
     'hold.expired', 'hold', md5((n / 3)::text)::uuid::text, 'ACTIVE', 'EXPIRED', '',
     md5((n / 5)::text)
 FROM generate_series(%s::int, %s::int) n

@@ -19,6 +19,7 @@ from bookings import errors
 from bookings.api import answers, serializers
 from payments.errors import CardDeclined
 from recovery.api.schema import KEY_PROBLEMS, REQUIRED_KEY_PROBLEMS, idempotency
+from recovery.errors import Frozen
 from slotbase.accounts.errors import (
     AccountDisabled,
     AuthUnavailable,
@@ -192,7 +193,7 @@ hold = extend_schema_view(
         "Others can hold it at once.",
         responses={
             204: answer(None, "It is free, also if it was before."),
-            **problems(*PRIVATE, errors.HoldNotFound, InvalidState),
+            **problems(*PRIVATE, errors.HoldNotFound, InvalidState, Frozen),
         },
     ),
 )
@@ -208,7 +209,7 @@ start_payment = extend_schema_view(
             201: answer(answers.Payment, "The customer can pay."),
             202: answer(answers.Payment, "Soon: look at the hold again."),
             **problems(
-                *(*COMMAND, *REQUIRED_KEY_PROBLEMS, errors.HoldNotFound),
+                *(*COMMAND, *REQUIRED_KEY_PROBLEMS, errors.HoldNotFound, Frozen),
                 *(errors.HoldHasExpired, errors.HoldIsReleased, errors.NothingToPay),
             ),
         },
@@ -227,7 +228,7 @@ confirm_hold = extend_schema_view(
             202: answer(answers.Processing, "It comes once the payment is decided."),
             **problems(
                 *(*COMMAND, *KEY_PROBLEMS, errors.HoldNotFound, errors.HoldHasExpired),
-                *(errors.HoldIsReleased, errors.PaymentRequired, CardDeclined),
+                *(errors.HoldIsReleased, errors.PaymentRequired, CardDeclined, Frozen),
             ),
         },
     )
@@ -291,7 +292,7 @@ cancel_booking = extend_schema_view(
             200: answer(answers.Cancellation, "It is cancelled, also if it was."),
             202: answer(answers.Cancellation, "Money goes back; look at it again."),
             **problems(
-                *(*COMMAND, *KEY_PROBLEMS, errors.BookingNotFound),
+                *(*COMMAND, *KEY_PROBLEMS, errors.BookingNotFound, Frozen),
                 *(errors.NotCancellable, errors.CancellationClosed),
             ),
         },
