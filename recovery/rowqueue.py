@@ -149,9 +149,10 @@ def _settle_failure(queue: RowQueue[Row], row: Row, failure: Failure) -> Failure
     """Even a failure that cannot be recorded does not stop the rows behind it."""
     try:
         return _settle(queue, row, failure)
-    except Exception as error:  # noqa: BLE001 - the lease runs out, others go on
+    except Exception as error:
         if is_unavailable(error):
-            raise  # the database is away; the lease will run out
+            raise  # the lease will run out
+        # Else the lease runs out, too, and others go on.
         log.error(  # noqa: TRY400 - its text may hold personal data
             "failure_not_recorded",
             queue=queue.name,

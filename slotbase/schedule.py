@@ -9,7 +9,6 @@ import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from math import ceil
 from typing import Any
 
 import structlog
@@ -34,6 +33,8 @@ class Entry:
 
 
 HEARTBEAT_SECONDS = 30
+# By the clock of the worker: were it few, one that is minutes ahead would do nothing.
+EXPIRE_SECONDS = 600
 QUEUES = ("money", "inbox", "bookings", "email", "push", "ai", "default")
 SCHEDULE = {
     "expire holds": Entry(
@@ -87,7 +88,7 @@ SCHEDULE = {
 def as_celery_knows_it() -> dict[str, dict[str, object]]:
     """The table in the form of Celery's `beat_schedule`.
 
-    A wake-up that was not fetched before the next one is due is pointless: it expires.
+    What workers did not fetch for minutes is pointless when they come back: it expires.
     """
     return {
         name: {
@@ -96,7 +97,7 @@ def as_celery_knows_it() -> dict[str, dict[str, object]]:
             "kwargs": dict(entry.kwargs),
             "options": {
                 "queue": entry.queue,
-                "expire_seconds": max(ceil(entry.seconds), 10),
+                "expire_seconds": EXPIRE_SECONDS,
             },
         }
         for name, entry in SCHEDULE.items()
