@@ -11,15 +11,8 @@ from contextlib import contextmanager
 from math import inf
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
-
-from slotbase.lib.api.problems import kind_of, refuse
-from slotbase.lib.errors import Unavailable
-from slotbase.lib.middleware import Handler
 
 STUCK_SECONDS = 1
-ASKS_NOBODY = "/health/live"
-BUSY = "Too many requests wait here at the moment."
 
 
 class Busy(Exception):
@@ -62,24 +55,9 @@ class Threads:
             raise Busy
 
 
-_threads = Threads()
+threads = Threads()
 
 
 def keep_one_free() -> None:
     """Begin with it; called once by what the web server serves (`wsgi.py`)."""
-    _threads.limit = max(1, settings.WEB_THREADS - 1)
-
-
-def refuse_when_busy(get_response: Handler) -> Handler:
-    """Answer 503 at once rather than never when all other threads are stuck."""
-
-    def handle(request: HttpRequest) -> HttpResponse:
-        if request.path_info == ASKS_NOBODY:
-            return get_response(request)
-        try:
-            with _threads.at_work():
-                return get_response(request)
-        except Busy:
-            return refuse(request, kind_of(Unavailable), BUSY)
-
-    return handle
+    threads.limit = max(1, settings.WEB_THREADS - 1)

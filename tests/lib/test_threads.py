@@ -10,7 +10,7 @@ import pytest
 from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory
 
-from slotbase.lib import threads
+from slotbase.lib import middleware, threads
 
 PLACES = 3
 
@@ -24,7 +24,7 @@ class Desk:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         self.here.release()
-        if request.path_info != threads.ASKS_NOBODY:
+        if request.path_info != middleware.ASKS_NOBODY:
             assert self.may_go.wait(30)
         return HttpResponse()
 
@@ -39,10 +39,11 @@ def ask(
     desk: Desk, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[[str], Any]]:
     """Sends a request in a thread of its own; returns its future."""
-    monkeypatch.setattr(threads, "_threads", threads.Threads())
+    monkeypatch.setattr(threads, "threads", threads.Threads())
+    monkeypatch.setattr(middleware, "threads", threads.threads)
     settings.WEB_THREADS = PLACES + 1
     threads.keep_one_free()
-    handle = threads.refuse_when_busy(desk)
+    handle = middleware.a_free_thread(desk)
     with ThreadPoolExecutor(20) as pool:
         yield lambda path: pool.submit(handle, RequestFactory().get(path))
         desk.may_go.set()
@@ -107,7 +108,7 @@ def test_without_the_limit_everybody_would_stand_in_line(
     desk: Desk, ask: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The positive control: outside a web server nobody is refused."""
-    monkeypatch.setattr(threads, "_threads", threads.Threads())
+    monkeypatch.setattr(middleware, "threads", threads.Threads())
     occupy(desk, ask)
 
     late = ask("/api/v1/venues/")
