@@ -9,13 +9,14 @@ import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import structlog
 from django.conf import settings
 from django.db import Error, close_old_connections
 from django_celery_beat.models import PeriodicTask
-from django_celery_beat.schedulers import DatabaseScheduler
+from django_celery_beat.schedulers import DatabaseScheduler, ModelEntry
 
 from recovery.heartbeats import record_heartbeat
 
@@ -104,10 +105,21 @@ def as_celery_knows_it() -> dict[str, dict[str, object]]:
     }
 
 
+class Wakeup(ModelEntry):  # type: ignore[misc]
+    """An entry that was not last sent in the future."""
+
+    def is_due(self) -> Any:
+        """After the clock was set back: from now on, and not when it is that late."""
+        self.last_run_at = min(self.last_run_at, datetime.now(UTC))
+        return super().is_due()
+
+
 class Scheduler(DatabaseScheduler):  # type: ignore[misc]
     """django-celery-beat's scheduler, which first writes our table into its own."""
 
+    Entry = Wakeup
     _next_heartbeat = 0.0
+    _latest = 0.0
 
     def setup_schedule(self) -> None:
         """Drop what the table no longer has; a paused entry stays paused."""
@@ -121,12 +133,20 @@ class Scheduler(DatabaseScheduler):  # type: ignore[misc]
         """
         try:
             self._say_that_beat_is_alive()
+            self._begin_anew_if_clock_was_set_back()
             seconds: float = super().tick(*args, **kwargs)
         except Error as error:
             log.warning("database_unavailable", error=type(error).__name__)
             close_old_connections()
             return settings.CELERY_BEAT_MAX_LOOP_INTERVAL
         return seconds
+
+    def _begin_anew_if_clock_was_set_back(self) -> None:
+        """Beat goes by this computer's clock; it would wait until it is that late."""
+        now = time.time()
+        if now < self._latest - 1:
+            self._heap = None
+        self._latest = now
 
     def _say_that_beat_is_alive(self) -> None:
         if time.monotonic() > self._next_heartbeat:

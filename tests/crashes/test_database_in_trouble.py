@@ -1,6 +1,8 @@
-"""PostgreSQL lives and cannot do everything: its disk is full, it only reads, it is full
-of connections, or a table is locked. Requests that need more get 503, soon, and all goes
-on by itself when it can again."""
+"""PostgreSQL lives and cannot do everything.
+
+Its disk is full, it only reads, its connections are taken, or a table is locked: what
+needs more gets 503, soon, and all goes on by itself when it can again.
+"""
 
 import time
 import uuid
@@ -23,6 +25,7 @@ from tests.crashes.load import (
     statuses,
 )
 from tests.product import Product, eventually
+from tests.providers.signing import payload, signed
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(240)]
 
@@ -98,6 +101,15 @@ def no_connections(product: Product) -> Iterator[None]:
         product.superuser("ALTER ROLE slotbase_app CONNECTION LIMIT -1")
 
 
+def send_webhook(product: Product, event_id: str) -> requests.Response:
+    """Stripe tells of something."""
+    body, headers = signed(
+        "stripe", payload("stripe", id=event_id, type="product.created")
+    )
+    address = f"{product.env['SLOTBASE_URL']}/webhooks/stripe/"
+    return requests.post(address, data=body, headers=headers, timeout=30)
+
+
 @pytest.mark.parametrize(
     ("fault", "reads"),
     [(full_disk, True), (read_only, True), (no_connections, False)],
@@ -114,14 +126,19 @@ def test_what_cannot_be_done_now_is_answered_with_503_and_goes_on_by_itself(
         load.during(1)
         with fault(product):
             disturbed = load.during(6)
+            webhook = send_webhook(product, f"evt_{load.name}_extra")
             seen = product.call("GET", "/api/v1/bookings/", alice).status_code
             live = product.call("GET", "/health/live")
         healed = time.monotonic()
         load.during(3)
 
-    assert set(statuses(load.answers)) <= {200, 201, 204, 503}
+    # Who asks again at once, and not when told to, is told that this is too much.
+    assert set(statuses(load.answers)) <= {200, 201, 204, 503, 429}
     refused = [answer for answer in load.answers if answer.status == 503]
-    assert {"hold", "webhook"} <= {answer.what for answer in refused}
+    assert "hold" in {answer.what for answer in refused}
+    assert webhook.status_code == 503
+    again = send_webhook(product, f"evt_{load.name}_extra")
+    assert (again.status_code, again.json()["duplicate"]) == (200, False)
     assert all(int(answer.retry_after or 9) <= 5 for answer in refused)
     assert slowest(disturbed) < 4
     assert seen == (200 if reads else 503)
@@ -136,43 +153,45 @@ def test_what_cannot_be_done_now_is_answered_with_503_and_goes_on_by_itself(
 
 
 @contextmanager
-def locked(product: Product, table: str) -> Iterator[None]:
-    """A migration, or somebody who analyses, has the table."""
+def locked(product: Product, statement: str) -> Iterator[None]:
+    """A migration, or somebody who analyses, has what this locks."""
     with psycopg.connect(product.env["DATABASE_OWNER_URL"]) as other:
-        other.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE".encode())
+        other.execute(statement.encode())
         yield
 
 
-def test_a_locked_table_costs_its_own_requests_three_seconds_and_no_others(
+def test_a_lock_costs_those_who_need_it_three_seconds_and_nobody_else(
     product: Product,
 ) -> None:
     alice = f"user_{uuid.uuid4().hex[:12]}"
-    first, second = product.free_slots(product.resource("court-1"), days=12)[:2]
+    here, there = product.resource("court-1"), product.resource("room")
+    first, second = product.free_slots(here, days=12)[:2]
     hold = product.call("POST", "/api/v1/holds/", alice, **first).json()
     due = make_holds_that_run_out(product, seconds=1)
     product.move_clock("reset")
-    keyed = {
-        "Authorization": f"Bearer {product.token(alice)}",
-        "Idempotency-Key": uuid.uuid4().hex,
-    }
-    site = product.env["SLOTBASE_URL"]
+    address = f"/api/v1/holds/{hold['id']}/confirm/"
 
-    def confirm() -> requests.Response:
-        address = f"{site}/api/v1/holds/{hold['id']}/confirm/"
-        return requests.post(address, json={}, headers=keyed, timeout=30)
-
-    with locked(product, "bookings_booking"):
-        refused = confirm()
-        assert refused.status_code == 503, refused.text
-        assert 2.9 < refused.elapsed.total_seconds() < 5
-        other = product.call("POST", "/api/v1/holds/", alice, **second)
-        assert other.status_code == 201, other.text
+    with locked(product, "LOCK TABLE bookings_booking IN ACCESS EXCLUSIVE MODE"):
+        _require_three_seconds(product.call("POST", address, alice))
+        assert product.free_slots(there, days=12)
         product.move_clock("+301s")
         eventually(lambda: _are_expired(product, due))
         product.move_clock("reset")
+    of_here = f"SELECT FROM bookings_resource WHERE id = {here} FOR UPDATE"
+    with locked(product, of_here):
+        _require_three_seconds(product.call("POST", "/api/v1/holds/", alice, **second))
+        elsewhere = product.free_slot(there, days=12)
+        other = product.call("POST", "/api/v1/holds/", alice, **elsewhere)
+        assert other.status_code == 201, other.text
 
-    assert confirm().status_code == 201
+    assert product.call("POST", "/api/v1/holds/", alice, **second).status_code == 201
     assert product.violations() == []
+
+
+def _require_three_seconds(refused: requests.Response) -> None:
+    assert (refused.status_code, refused.json()["code"]) == (503, "try_again")
+    assert int(refused.headers["Retry-After"]) <= 5
+    assert 2.9 < refused.elapsed.total_seconds() < 5
 
 
 def _are_expired(product: Product, holds: list[str]) -> bool:
@@ -191,7 +210,7 @@ def test_when_every_thread_waits_for_a_lock_the_rest_is_refused_at_once(
     slow = "/api/v1/venues/"
     with (
         ThreadPoolExecutor(100) as crowd,
-        locked(product, "accounts_venue"),
+        locked(product, "LOCK TABLE accounts_venue IN ACCESS EXCLUSIVE MODE"),
     ):
         waiting = [crowd.submit(look, slow) for _ in range(100)]
         time.sleep(1.5)  # the patience of a process, and a half
