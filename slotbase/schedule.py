@@ -108,6 +108,8 @@ def as_celery_knows_it() -> dict[str, dict[str, object]]:
 class Wakeup(ModelEntry):  # type: ignore[misc]
     """An entry that was not last sent in the future."""
 
+    last_run_at: datetime
+
     def is_due(self) -> Any:
         """After the clock was set back: from now on, and not when it is that late."""
         self.last_run_at = min(self.last_run_at, datetime.now(UTC))
