@@ -64,7 +64,12 @@ class Rival:
     def __init__(self, alice: User, hold: BookingHold) -> None:
         self._alice, self._hold = alice, hold
         self._session = psycopg.connect(**connection.get_connection_params())
+        self._session.execute("SET deadlock_timeout = '60s'")  # they find out first
+        self._session.commit()
         self.is_ready, self.rounds = threading.Event(), 0
+
+    def close(self) -> None:
+        self._session.close()
 
     def lock_hold(self) -> None:
         self._session.execute(
@@ -77,10 +82,7 @@ class Rival:
         eventually(lambda: self._one(SOMEBODY_WAITS, pid), seconds=20)
 
     def want_their_key(self) -> None:
-        """What they have, while they want what this session has: a deadlock.
-
-        They have waited for longer, so that PostgreSQL ends them.
-        """
+        """What they have, while they want what this session has: a deadlock."""
         self._session.execute(
             "INSERT INTO recovery_idempotencyrecord"
             " (principal, key, route, body_hash, status, object_id) VALUES"
@@ -113,6 +115,18 @@ class Rival:
         return row[0]
 
 
+@pytest.fixture
+def rival(alice: User, hold: BookingHold) -> Iterator[Rival]:
+    """Who makes this test's own session find that there is a deadlock, after 3 s."""
+    rival = Rival(alice, hold)
+    with connection.cursor() as cursor:
+        cursor.execute("SET deadlock_timeout = '3s'")
+    yield rival
+    with connection.cursor() as cursor:
+        cursor.execute("RESET deadlock_timeout")
+    rival.close()
+
+
 def effects(hold: BookingHold) -> tuple[int, int, int]:
     """Bookings, their events, and entries of the hold's end."""
     events = OutboxEvent.objects.filter(type="booking.confirmed").count()
@@ -122,9 +136,8 @@ def effects(hold: BookingHold) -> tuple[int, int, int]:
 
 @pytest.mark.parametrize("times", [1, MAX_ATTEMPTS - 1])
 def test_after_a_deadlock_the_whole_transaction_is_done_again(
-    alice: User, hold: BookingHold, times: int
+    alice: User, hold: BookingHold, rival: Rival, times: int
 ) -> None:
-    rival = Rival(alice, hold)
     with beside(lambda: rival.deadlock(times)):
         assert rival.is_ready.wait(10)
         answer = confirm(alice, hold)
@@ -135,9 +148,8 @@ def test_after_a_deadlock_the_whole_transaction_is_done_again(
 
 
 def test_after_three_deadlocks_it_is_given_up_and_nothing_is_left(
-    alice: User, hold: BookingHold
+    alice: User, hold: BookingHold, rival: Rival
 ) -> None:
-    rival = Rival(alice, hold)
     with beside(lambda: rival.deadlock(MAX_ATTEMPTS)):
         assert rival.is_ready.wait(10)
         answer = confirm(alice, hold)
@@ -165,9 +177,8 @@ def stricter() -> Iterator[None]:
 
 @pytest.mark.usefixtures("stricter")
 def test_after_a_serialization_failure_it_is_done_again(
-    alice: User, hold: BookingHold, monkeypatch: pytest.MonkeyPatch
+    alice: User, hold: BookingHold, rival: Rival
 ) -> None:
-    rival = Rival(alice, hold)
     with beside(rival.change_hold):
         assert rival.is_ready.wait(10)
         answer = confirm(alice, hold)
@@ -178,11 +189,13 @@ def test_after_a_serialization_failure_it_is_done_again(
 
 @pytest.mark.usefixtures("stricter")
 def test_without_another_attempt_the_conflict_would_be_the_answer(
-    alice: User, hold: BookingHold, monkeypatch: pytest.MonkeyPatch
+    alice: User,
+    hold: BookingHold,
+    rival: Rival,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The positive control: the conflict is real."""
     monkeypatch.setattr("slotbase.lib.db.MAX_ATTEMPTS", 1)
-    rival = Rival(alice, hold)
     with beside(rival.change_hold):
         assert rival.is_ready.wait(10)
         answer = confirm(alice, hold)
