@@ -34,4 +34,4 @@ host = os.environ['ALLOWED_HOSTS'].split(',')[0]; \
 http.urlopen(http.Request('http://127.0.0.1:8000/health/live', headers={'Host': host}), timeout=2)"]
 CMD ["granian", "--interface", "wsgi", "--host", "0.0.0.0", "--port", "8000", "--no-ws", \
      "--workers", "2", "--blocking-threads", "8", "--respawn-failed-workers", \
-     "--workers-kill-timeout", "30", "slotbase.wsgi:application"]
+     "--respawn-interval", "5", "--workers-kill-timeout", "30", "slotbase.wsgi:application"]

@@ -9,14 +9,14 @@ import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from math import ceil
+from datetime import UTC, datetime
 from typing import Any
 
 import structlog
 from django.conf import settings
 from django.db import Error, close_old_connections
 from django_celery_beat.models import PeriodicTask
-from django_celery_beat.schedulers import DatabaseScheduler
+from django_celery_beat.schedulers import DatabaseScheduler, ModelEntry
 
 from recovery.heartbeats import record_heartbeat
 
@@ -34,6 +34,8 @@ class Entry:
 
 
 HEARTBEAT_SECONDS = 30
+# By the clock of the worker: were it few, one that is minutes ahead would do nothing.
+EXPIRE_SECONDS = 600
 QUEUES = ("money", "inbox", "bookings", "email", "push", "ai", "default")
 SCHEDULE = {
     "expire holds": Entry(
@@ -88,7 +90,7 @@ SCHEDULE = {
 def as_celery_knows_it() -> dict[str, dict[str, object]]:
     """The table in the form of Celery's `beat_schedule`.
 
-    A wake-up that was not fetched before the next one is due is pointless: it expires.
+    What workers did not fetch for minutes is pointless when they come back: it expires.
     """
     return {
         name: {
@@ -97,17 +99,30 @@ def as_celery_knows_it() -> dict[str, dict[str, object]]:
             "kwargs": dict(entry.kwargs),
             "options": {
                 "queue": entry.queue,
-                "expire_seconds": max(ceil(entry.seconds), 10),
+                "expire_seconds": EXPIRE_SECONDS,
             },
         }
         for name, entry in SCHEDULE.items()
     }
 
 
+class Wakeup(ModelEntry):  # type: ignore[misc]
+    """An entry that was not last sent in the future."""
+
+    last_run_at: datetime
+
+    def is_due(self) -> Any:
+        """After the clock was set back: from now on, and not when it is that late."""
+        self.last_run_at = min(self.last_run_at, datetime.now(UTC))
+        return super().is_due()
+
+
 class Scheduler(DatabaseScheduler):  # type: ignore[misc]
     """django-celery-beat's scheduler, which first writes our table into its own."""
 
+    Entry = Wakeup
     _next_heartbeat = 0.0
+    _latest = 0.0
 
     def setup_schedule(self) -> None:
         """Drop what the table no longer has; a paused entry stays paused."""
@@ -121,12 +136,20 @@ class Scheduler(DatabaseScheduler):  # type: ignore[misc]
         """
         try:
             self._say_that_beat_is_alive()
+            self._begin_anew_if_clock_was_set_back()
             seconds: float = super().tick(*args, **kwargs)
         except Error as error:
             log.warning("database_unavailable", error=type(error).__name__)
             close_old_connections()
             return settings.CELERY_BEAT_MAX_LOOP_INTERVAL
         return seconds
+
+    def _begin_anew_if_clock_was_set_back(self) -> None:
+        """Beat goes by this computer's clock; it would wait until it is that late."""
+        now = time.time()
+        if now < self._latest - 1:
+            self._heap = None
+        self._latest = now
 
     def _say_that_beat_is_alive(self) -> None:
         if time.monotonic() > self._next_heartbeat:

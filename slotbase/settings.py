@@ -189,6 +189,7 @@ WSGI_APPLICATION = "slotbase.wsgi.application"
 
 MIDDLEWARE = [
     "slotbase.lib.middleware.request_id",
+    "slotbase.lib.middleware.a_free_thread",
     "slotbase.lib.middleware.storable_filters",
     "slotbase.lib.middleware.body_limit",
     "slotbase.lib.middleware.content_security_policy",

@@ -5,7 +5,7 @@ import os
 from django.core.handlers.wsgi import WSGIRequest
 from django.core.wsgi import get_wsgi_application
 
-from slotbase.lib import watch
+from slotbase.lib import threads, watch
 from slotbase.lib.charset import Utf8
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "slotbase.settings")
@@ -17,4 +17,5 @@ class Request(Utf8, WSGIRequest):
 
 application = get_wsgi_application()
 application.request_class = Request
+threads.keep_one_free()
 watch.start()

@@ -12,21 +12,40 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
 import requests
 
 from slotbase.devstack import environment
+from slotbase.devstack.loopback import answers
+from slotbase.devstack.ports import any_free_port
 from slotbase.devstack.run_env import read_run_env
-from slotbase.devstack.state import State
+from slotbase.devstack.stack import QUEUES
+from slotbase.devstack.state import CHECKOUT, State
 
 # The tests' own services must not be taken for ones that the product should use.
 OWN_SETTINGS = ("DATABASE_URL", "REDIS_URL", "CACHE_URL", "DJANGO_SETTINGS_MODULE")
 PREFIXES = ("CLERK_", "SANDBOX_", "APP_", "STRIPE_API_", "RESEND_API_")
+
+
+@dataclass
+class Running:
+    """A program beside those of the supervisor."""
+
+    process: subprocess.Popen[str]
+    log: Path
+    site: str = ""
+
+    def said(self, text: str) -> bool:
+        """Whether it has logged these words."""
+        return text in self.log.read_text(errors="replace")
 
 
 class Product:
@@ -74,16 +93,87 @@ class Product:
         done = self.devstack("clock", change)
         assert done.returncode == 0, done.stderr
 
-    def program(self, *command: str) -> subprocess.Popen[str]:
-        """Start `python ...` with the settings of the product's own programs."""
+    def program(
+        self,
+        *command: str,
+        folder: Path | None = None,
+        output: IO[str] | int = subprocess.PIPE,
+        **settings: str,
+    ) -> subprocess.Popen[str]:
+        """Start `python ...` with the settings of the product's own programs.
+
+        But for some of them; `folder` may hold another version of the code.
+        """
         key = State(self.folder).recall_secret("secret_key")
         return subprocess.Popen(
             [sys.executable, *command],
-            env=environment.settings(self.environment, self.env, key),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            env=environment.settings(self.environment, self.env, key) | settings,
+            cwd=folder or CHECKOUT,
+            stdout=output,
+            stderr=subprocess.DEVNULL if output == subprocess.PIPE else output,
             text=True,
+            start_new_session=True,
         )
+
+    @contextmanager
+    def running(
+        self, *command: str, folder: Path | None = None, **settings: str
+    ) -> Iterator[Running]:
+        """One more program of the product, which is killed in the end."""
+        log = self.folder / f"{uuid.uuid4().hex}.log"
+        with log.open("w") as output:
+            process = self.program(*command, folder=folder, output=output, **settings)
+        try:
+            yield Running(process, log)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+    @contextmanager
+    def another_web(
+        self, *, port: int = 0, folder: Path | None = None, **settings: str
+    ) -> Iterator[Running]:
+        """One more web server, when it serves."""
+        port = port or any_free_port()
+        listen = ["--port", str(port), "--no-ws", "--workers-kill-timeout", "30"]
+        what = ["--interface", "wsgi", "--blocking-threads", "8"]
+        command = ["-m", "granian", *listen, *what, "slotbase.wsgi:application"]
+        with self.running(*command, folder=folder, **settings) as web:
+            web.site = f"http://127.0.0.1:{port}"
+            eventually(lambda: web.said("Started worker"), seconds=60)
+            eventually(lambda: answers(f"{web.site}/health/ready"), seconds=60)
+            yield web
+
+    @contextmanager
+    def another_worker(
+        self, name: str = "another", *, folder: Path | None = None, **settings: str
+    ) -> Iterator[Running]:
+        """One more worker, when it is ready."""
+        command = ["-m", "celery", "-A", "slotbase.celery", "worker", "--queues"]
+        node = ["--hostname", f"{name}@%h", "--without-gossip", "--without-mingle"]
+        size = ["--concurrency", "2", "--loglevel", "INFO"]
+        command += [QUEUES, *node, *size]
+        with self.running(*command, folder=folder, **settings) as worker:
+            eventually(lambda: worker.said(" ready."), seconds=60)
+            yield worker
+
+    @property
+    def superuser_address(self) -> str:
+        """Of the product's database, for the administrator of its server."""
+        owner = urlsplit(self.env["DATABASE_OWNER_URL"])
+        password = State(self.folder).recall_secret("postgres_password")
+        who = f"postgres:{password}@{owner.hostname}:{owner.port}"
+        return owner._replace(netloc=who).geturl()
+
+    def superuser(self, *statements: str) -> None:
+        """What only an administrator of the server may do, even if it only reads."""
+        writes = "-c default_transaction_read_only=off"
+        with psycopg.connect(
+            self.superuser_address, autocommit=True, options=writes
+        ) as connection:
+            for statement in statements:
+                connection.execute(statement.encode())
 
     def violations(self) -> Any:
         """What `manage.py check_invariants` has to say: an empty list."""

@@ -48,6 +48,8 @@ def _start() -> None:
         superuser.execute(
             "GRANT SET ON PARAMETER session_replication_role TO slotbase_owner"
         )
+        # To choose who loses a deadlock.
+        superuser.execute("GRANT SET ON PARAMETER deadlock_timeout TO slotbase_owner")
     os.environ.update(
         {
             "DATABASE_URL": postgres.url("slotbase_owner"),

@@ -1,7 +1,7 @@
 """Where providers send their webhooks: checked, stored, answered."""
 
 import structlog
-from django.db import DatabaseError
+from django.db import Error
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
@@ -34,14 +34,8 @@ def receive(request: HttpRequest, provider: str) -> HttpResponse:
         return problem_json(INVALID, f"Not a webhook of {provider}: {error}.")
     except NotConfigured:
         log.exception("webhook_without_secret", provider=provider)
-        return _try_again("No secret is configured here.")
-    except (DatabaseError, Unavailable):
+        return problem_json(kind_of(Unavailable), "No secret is configured here.")
+    except (Error, Unavailable):
         log.exception("webhook_not_stored", provider=provider)
-        return _try_again("It cannot be stored now.")
+        return problem_json(kind_of(Unavailable), "It cannot be stored now.")
     return JsonResponse({"received": True, "duplicate": not is_new})
-
-
-def _try_again(detail: str) -> HttpResponse:
-    answer = problem_json(kind_of(Unavailable), detail)
-    answer["Retry-After"] = str(Unavailable.retry_after)
-    return answer

@@ -113,7 +113,9 @@ class ProductStack:
         threads = environment.count(self._given, "WEB_THREADS", 8)
         listen = ["--host", LOOPBACK, "--port", str(self._web_port), "--no-ws"]
         size = ["--workers", str(workers), "--blocking-threads", str(threads)]
-        care = ["--respawn-failed-workers", "--respawn-interval", "0.5"]
+        # SIGHUP starts a new process and ends the old one so many seconds later, when
+        # the new one serves: else nobody would, for a moment.
+        care = ["--respawn-failed-workers", "--respawn-interval", "5"]
         care += ["--workers-kill-timeout", "10"]
         application = ["--interface", "wsgi", "slotbase.wsgi:application"]
         health = f"{self._addresses['SLOTBASE_URL']}/health/ready"

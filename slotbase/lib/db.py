@@ -7,7 +7,13 @@ from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 import structlog
-from django.db import DatabaseError, OperationalError, connection, transaction
+from django.db import (
+    Error,
+    InterfaceError,
+    OperationalError,
+    connection,
+    transaction,
+)
 
 from slotbase.lib.errors import Unavailable
 
@@ -17,6 +23,7 @@ R = TypeVar("R")
 MAX_ATTEMPTS = 3
 SERIALIZATION_FAILURE, DEADLOCK_DETECTED = "40001", "40P01"
 LOCK_NOT_AVAILABLE = "55P03"
+READ_ONLY = "25006"  # after a failover, or because somebody said so
 
 log = structlog.get_logger(__name__)
 _jitter = random.SystemRandom()
@@ -84,10 +91,13 @@ def transaction_required(function: Callable[P, R]) -> Callable[P, R]:
     return run
 
 
-def is_unavailable(error: DatabaseError) -> bool:
+def is_unavailable(error: BaseException | None) -> bool:
     """Whether the database could not do it now and may do it soon.
 
-    So are a lock or statement that took too long and a lost connection: all of them are
-    OperationalErrors, and their transaction left nothing behind.
+    Such as a lock or statement that took too long, a full disk, no connection left:
+    OperationalErrors. So is a connection that broke before it was used (to Django an
+    InterfaceError), and a database that only reads for now (to Django a bug of ours).
     """
-    return isinstance(error, OperationalError)
+    if isinstance(error, OperationalError | InterfaceError):
+        return True
+    return isinstance(error, Error) and sqlstate(error) == READ_ONLY

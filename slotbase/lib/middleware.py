@@ -1,4 +1,4 @@
-"""What every request passes: an id, a size limit, a content security policy."""
+"""What every request passes: an id, a free thread, a size limit, security headers."""
 
 from collections.abc import Callable
 
@@ -7,9 +7,20 @@ from django.http import HttpRequest, HttpResponse, HttpResponsePermanentRedirect
 from django.middleware.common import CommonMiddleware
 
 from slotbase.lib import request_id as ids
-from slotbase.lib.api.problems import INVALID, TOO_LARGE, problem_json, refuse
+from slotbase.lib.api.problems import (
+    INVALID,
+    TOO_LARGE,
+    kind_of,
+    problem_json,
+    refuse,
+)
+from slotbase.lib.errors import Unavailable
+from slotbase.lib.threads import Busy, threads
 
 Handler = Callable[[HttpRequest], HttpResponse]
+
+ASKS_NOBODY = "/health/live"
+BUSY = "Too many requests wait here at the moment."
 
 CONTENT_SECURITY_POLICY = "; ".join(
     [
@@ -37,6 +48,21 @@ def request_id(get_response: Handler) -> Handler:
             return response
         finally:
             ids.end()
+
+    return handle
+
+
+def a_free_thread(get_response: Handler) -> Handler:
+    """Answer 503 at once, rather than late, when all other threads are stuck."""
+
+    def handle(request: HttpRequest) -> HttpResponse:
+        if request.path_info == ASKS_NOBODY:
+            return get_response(request)
+        try:
+            with threads.at_work():
+                return get_response(request)
+        except Busy:
+            return refuse(request, kind_of(Unavailable), BUSY)
 
     return handle
 

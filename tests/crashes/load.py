@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, cycle
 from typing import Any, Self
 
 import requests
@@ -60,10 +60,12 @@ class Load:
     and cancel the booking.
     """
 
-    def __init__(self, product: Product) -> None:
+    def __init__(self, product: Product, *others: str) -> None:
+        """At the product's web server and, in turn, at others of the same product."""
         self.name = uuid.uuid4().hex[:8]
         self.answers: list[Answer] = []
-        self._product, self._site = product, product.env["SLOTBASE_URL"]
+        self._product = product
+        self._sites = cycle([product.env["SLOTBASE_URL"], *others])
         self._slots, self._tokens = deque(_free_slots(product)), deque[str]()
         self._visits, self._mine = count(), threading.local()
         self._has_ended = threading.Event()
@@ -134,7 +136,7 @@ class Load:
         begin = time.monotonic()
         try:
             response = self._mine.session.request(
-                method, f"{self._site}{path}", timeout=30, **request
+                method, f"{next(self._sites)}{path}", timeout=30, **request
             )
         except requests.RequestException:
             return Answer(what, NO_ANSWER, time.monotonic() - begin, begin), None

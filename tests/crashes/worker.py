@@ -14,12 +14,13 @@ import subprocess
 import sys
 import tempfile
 import traceback
+from contextlib import suppress
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.test import Client
 from django.utils.module_loading import import_string
@@ -43,10 +44,11 @@ PARENT = (
 class Workers:
     """The parent, and its children that have not ended."""
 
-    def __init__(self, database: str) -> None:
-        address = urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{database}")
+    def __init__(self, database: str, server: str = "") -> None:
+        """`server` is an address at which the database is found, too."""
+        given = server or os.environ["DATABASE_URL"]
         more = {
-            "DATABASE_URL": address.geturl(),
+            "DATABASE_URL": urlsplit(given)._replace(path=f"/{database}").geturl(),
             "DJANGO_SETTINGS_MODULE": "slotbase.settings",
             "ANALYTICS_URL": f"{os.environ['SANDBOX_URL']}/analytics/events",
         }
@@ -255,6 +257,15 @@ def confirm_and_tell_later(subject: str) -> None:
         after_commit("recovery.deliver_events", subscriber="tester")
     with transaction.atomic():
         outbox.publish(CONFIRMED, subject="booking", facts={subject: {}})
+
+
+def insist_on_effect(subject: str) -> None:
+    """Without a row and its lease: what failed is done again."""
+    for _ in range(2):
+        with suppress(OperationalError), transaction.atomic():
+            leave_effect(subject)
+            failpoint("effect.left")
+            return
 
 
 def receive_webhook(body: str, headers: dict[str, str]) -> None:

@@ -66,7 +66,8 @@ def test_staff_are_told_by_a_page_that_something_failed(
 
 
 @pytest.mark.parametrize(
-    "state", ["40P01", "40001", "55P03", "57014", "57P01", "53300"]
+    "state",
+    ["40P01", "40001", "55P03", "57014", "57P01", "53300", "53100", "58030", "25006"],
 )
 def test_a_database_that_cannot_do_it_now_is_a_503_with_a_time_to_wait(
     state: str,

@@ -7,7 +7,7 @@ from typing import Any
 
 import structlog
 from django.core.exceptions import PermissionDenied
-from django.db import DatabaseError, IntegrityError
+from django.db import IntegrityError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from rest_framework import exceptions
@@ -84,6 +84,7 @@ def problem_json(kind: Kind, detail: str = "") -> HttpResponse:
         json.dumps(problem_body(kind, detail)),
         status=kind.status,
         content_type=CONTENT_TYPE,
+        headers=_when_to_return(kind),
     )
 
 
@@ -103,7 +104,7 @@ def problem_response(error: Exception, context: dict[str, Any]) -> Response | No
 
 def _translate(error: Exception) -> Exception:
     """Errors of Django and the database, as the expected ones that they are."""
-    if isinstance(error, DatabaseError) and is_unavailable(error):
+    if is_unavailable(error):
         log.error("database_unavailable", sqlstate=sqlstate(error))
         return Unavailable(DATABASE_AWAY)
     if isinstance(error, IntegrityError) and sqlstate(error) in TAKEN:
@@ -175,7 +176,16 @@ def refuse(request: HttpRequest, kind: Kind, detail: str = "") -> HttpResponse:
         return problem_json(kind, detail)
     # Without request: nothing on the page may ask the database who is signed in.
     page = {"problem": problem_body(kind, detail)}
-    return HttpResponse(render_to_string("problem.html", page), status=kind.status)
+    return HttpResponse(
+        render_to_string("problem.html", page),
+        status=kind.status,
+        headers=_when_to_return(kind),
+    )
+
+
+def _when_to_return(kind: Kind) -> dict[str, str]:
+    again = Unavailable.retry_after if kind == kind_of(Unavailable) else None
+    return {} if again is None else {"Retry-After": str(again)}
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:  # noqa: ARG001 - Django's signature
@@ -194,7 +204,6 @@ def server_error(request: HttpRequest) -> HttpResponse:
     The request id is what a person can tell the operator.
     """
     kind, detail = BROKEN, "Nothing you did. Please tell us the request_id."
-    error = sys.exception()
-    if isinstance(error, DatabaseError) and is_unavailable(error):
+    if is_unavailable(sys.exception()):
         kind, detail = kind_of(Unavailable), DATABASE_AWAY
     return refuse(request, kind, detail)
