@@ -370,8 +370,6 @@ def record_refund(fact: RefundFact, *, actor: audit.Actor = STRIPE) -> Payable |
     _withdraw_after_others(payable, payment, actor, was_ours=was_lost)
     if was_lost:
         stop_for_refund(fact)
-    elif found is None and payable.due_minor > due_before:
-        _tell_of_what_is_due_again(payable)
     if left_minor(payment) < 0:
         troubles.open_mismatch(
             payable,
@@ -379,6 +377,8 @@ def record_refund(fact: RefundFact, *, actor: audit.Actor = STRIPE) -> Payable |
             amount_minor=-left_minor(payment),
             currency=fact.currency,
         )
+    elif found is None and payable.due_minor > due_before:
+        _tell_of_what_is_due_again(payable)
     return payable
 
 

@@ -1,4 +1,4 @@
-"""`manage.py reconcile`: how our money compares with Stripe's; exit 1 if it does not."""
+"""`manage.py reconcile`: our money beside Stripe's; exit 1 if something is wrong."""
 
 import json
 from argparse import ArgumentParser
