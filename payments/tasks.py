@@ -39,5 +39,5 @@ def reconcile_events(**_: object) -> None:
 
 @shared_task(name="payments.compare_with_stripe")
 def compare_with_stripe(**_: object) -> None:
-    """Compare the next page of payments and of refunds, if it is time again."""
+    """Compare the next page of payments or refunds with Stripe, if it is time."""
     comparing.compare_with_stripe()

@@ -13,6 +13,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import connection
+from django.db.models import Q
 
 from payments.models import ReconciledDay, Reconciliation
 from payments.services import troubles
@@ -33,13 +34,24 @@ WAITS = (5, 15, 60, 180, 420, 720, 1200)
 
 
 def compare_with_stripe(**only: Any) -> int:
-    """Do the next turn of each comparison that is due; returns how many there were."""
+    """Do the next turn of what is to be compared; returns how many there were."""
     if not settings.STRIPE_SECRET_KEY:
         return 0  # nothing is paid online here
     if Reconciliation.objects.filter(name__in=SUBJECTS).count() < len(SUBJECTS):
         rows = [Reconciliation(name=name) for name in SUBJECTS]
         Reconciliation.objects.bulk_create(rows, ignore_conflicts=True)
-    return sum(rowqueue.run_due(QUEUE, name=name, **only) for name in SUBJECTS)
+    tried = 0
+    for name in SUBJECTS:
+        tried += rowqueue.run_due(QUEUE, name=name, **only)
+        if _is_under_way(name):
+            break
+    return tried
+
+
+def _is_under_way(name: str) -> bool:
+    """Then others wait: refunds are recorded of payments that are known by then."""
+    at_work = Q(began_at__isnull=False) | ~Q(last_error="")
+    return Reconciliation.objects.filter(at_work, name=name).exists()
 
 
 @dataclass(frozen=True)
@@ -83,7 +95,8 @@ def _compare_page(subject: Subject, turn: Turn, *, is_asked: bool) -> Turn:
     for fact in facts:
         known = rows.get(fact.id)
         if known is None:
-            checked, calls = subject.see_to_unknown(fact, is_asked), calls + is_asked
+            checked = subject.see_to_unknown(fact, is_asked)
+            calls += checked is not fact
         elif subject.is_same(known, fact):
             checked = fact
         else:

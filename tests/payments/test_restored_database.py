@@ -31,6 +31,7 @@ from tests.payments.money import (
     make_paid_booking,
     make_payable,
     make_priced_hold,
+    make_sold,
     open_kinds,
     pay,
     process_all,
@@ -309,7 +310,7 @@ def test_nothing_is_sent_until_stripe_was_read_since_the_process_began(
 def test_nothing_is_sent_if_stripe_was_not_read_for_too_long(
     stripe: Stripe, clock: Clock
 ) -> None:
-    payment = make_paid(stripe._sandbox, make_payable())
+    payment = make_sold(stripe._sandbox)
     events.reconcile_events()
     clock.move(hours=2)
     refund = send(ask_refund(payment, 500))
