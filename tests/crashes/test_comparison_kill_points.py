@@ -33,7 +33,7 @@ def make_refunded_outside(till: Till) -> None:
 def require_compared() -> None:
     days = {day.name: day for day in ReconciledDay.objects.all()}
     assert {name: day.stripe_minor for name, day in days.items()} == {
-        "payments": PRICE,
+        "payments": 2 * PRICE,  # of an hour
         "refunds": 300,
     }
     assert not any(day.difference_minor for day in days.values())
