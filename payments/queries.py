@@ -1,12 +1,22 @@
 """Reads of money: what a customer or staff are shown."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from django.db.models import Model, Q, QuerySet
 
-from payments.models import CardPayment, Dispute, OfflinePayment, Payable, Refund
+from payments.models import (
+    CardPayment,
+    Dispute,
+    OfflinePayment,
+    Payable,
+    ReconciledDay,
+    Reconciliation,
+    Refund,
+)
 from payments.states import (
     DONE_REFUNDS,
     STUCK_REFUNDS,
@@ -14,6 +24,7 @@ from payments.states import (
     RefundProgress,
     RefundStatus,
 )
+from recovery import senders
 from recovery.models import AuditEntry
 
 
@@ -79,3 +90,44 @@ def _is_about(model: type[Model], rows: QuerySet[Any]) -> Q:
     # Ids first: the index of the audit serves a list of constants.
     ids = [str(pk) for pk in rows.values_list("pk", flat=True)]
     return Q(subject_type=model.__name__.lower(), subject_id__in=ids)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How our money compares with Stripe's: by kind, and by day and currency."""
+
+    rows: list[Reconciliation]
+    days: list[ReconciledDay]
+    stopped_since: datetime | None
+
+    @property
+    def is_wrong(self) -> bool:
+        """Whether somebody has to look at it."""
+        differs = any(day.difference_minor for day in self.days)
+        fails = any(row.last_error for row in self.rows)
+        return differs or fails or self.stopped_since is not None
+
+    def as_json(self) -> dict[str, Any]:
+        """For machines: moments as ISO 8601, amounts in minor units."""
+        since = self.stopped_since
+        return {
+            "stopped_since": since.isoformat() if since else None,
+            "comparisons": {row.name: row.says for row in self.rows},
+            "days": [
+                {
+                    "of": day.name,
+                    "day": day.day.isoformat(),
+                    "currency": day.currency,
+                    "ours_minor": day.ours_minor,
+                    "stripe_minor": day.stripe_minor,
+                }
+                for day in self.days
+            ],
+        }
+
+
+def get_standing() -> Standing:
+    """As of the last comparison, or in the middle of one."""
+    rows = list(Reconciliation.objects.order_by("name"))
+    days = list(ReconciledDay.objects.order_by("day", "name", "currency"))
+    return Standing(rows, days, senders.stopped_at())

@@ -4,7 +4,13 @@ from uuid import UUID
 
 from celery import shared_task
 
-from payments.services import card_payments, events, reconciling, refund_calls
+from payments.services import (
+    card_payments,
+    comparing,
+    events,
+    reconciling,
+    refund_calls,
+)
 
 
 @shared_task(name="payments.attempt_card_payment")
@@ -29,3 +35,9 @@ def reconcile_refund(*, refund_id: str, **_: object) -> None:
 def reconcile_events(**_: object) -> None:
     """Read Stripe's list of events, if it is time again."""
     events.reconcile_events()
+
+
+@shared_task(name="payments.compare_with_stripe")
+def compare_with_stripe(**_: object) -> None:
+    """Compare the next page of payments or refunds with Stripe, if it is time."""
+    comparing.compare_with_stripe()

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db.models import F, Max
+from django.db.models import F, Max, Q
 
 from recovery import audit, outbox
 from recovery.errors import CaseHasChanged, CaseIsTaken
@@ -153,11 +153,21 @@ def closed_at_of(fingerprint: str) -> datetime | None:
     return last
 
 
-def was_seen_within(fingerprint: str, age: timedelta) -> bool:
-    """Whether a case is open and what it is about happened so recently."""
-    return Case.objects.filter(
-        fingerprint=fingerprint, status__in=IS_OPEN, last_seen_at__gt=Now() - age
-    ).exists()
+def was_seen_within(fingerprint: str, age: timedelta, *, or_is_open: str = "") -> bool:
+    """Whether a case is open and what it is about happened so recently.
+
+    Or the other one is open, however long that may be; asked in one query.
+    """
+    is_meant = Q(fingerprint=fingerprint, last_seen_at__gt=Now() - age)
+    if or_is_open:
+        is_meant |= Q(fingerprint=or_is_open)
+    return Case.objects.filter(is_meant, status__in=IS_OPEN).exists()
+
+
+def was_told(fingerprint: str, *, cause: str = "") -> bool:
+    """Whether there was ever a case about this, or about this for the same cause."""
+    about = {"fingerprint": fingerprint, **({"cause": cause[:200]} if cause else {})}
+    return Case.objects.filter(**about).exists()
 
 
 @retry_on_conflict

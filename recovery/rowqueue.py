@@ -17,7 +17,7 @@ from typing import Any, Generic, TypeVar
 
 import structlog
 
-from recovery import audit, cases
+from recovery import audit, cases, senders
 from recovery.locks import claim_due_row
 from recovery.models import DueRow
 from slotbase.lib import request_id
@@ -82,6 +82,8 @@ class RowQueue(Generic[Row]):
     call: Callable[[Row], Any] = lambda _: None
     claimed: Mapping[str, Any] = field(default_factory=dict)
     provider: str = ""
+    #: Whether its calls have effects there, beside answers: see `recovery.senders`.
+    sends: bool = False
     #: Longer than its call may take; whoever dies is taken over after it.
     lease_seconds: int = LEASE_SECONDS
 
@@ -93,6 +95,8 @@ def run_due(queue: RowQueue[Row], **only: Any) -> int:
     comes new waits for the other. Stops early when the provider cannot be called at
     all, or after SWEEP_SECONDS. `only` narrows the choice, such as to one id.
     """
+    if queue.sends and not senders.have_looked():
+        return 0
     started_at, stop_at = read_clock(), time.monotonic() + SWEEP_SECONDS
     for tried in count():
         if time.monotonic() > stop_at or _is_paused(queue):
@@ -128,7 +132,9 @@ def _claim(
 
 def _is_paused(queue: RowQueue[Row]) -> bool:
     return bool(queue.provider) and cases.was_seen_within(
-        fingerprint_of(queue.provider), timedelta(seconds=PAUSE_SECONDS)
+        fingerprint_of(queue.provider),
+        timedelta(seconds=PAUSE_SECONDS),
+        or_is_open=senders.RESTORED if queue.sends else "",
     )
 
 

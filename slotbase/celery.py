@@ -6,8 +6,9 @@ from typing import Any
 import redis
 import structlog
 from celery import Celery
-from celery.signals import worker_ready
+from celery.signals import worker_init, worker_ready
 from django.conf import settings
+from django.db import Error, connections
 from kombu.transport.redis import Channel, Transport
 from redis.backoff import NoBackoff
 from redis.retry import Retry
@@ -44,6 +45,19 @@ app.autodiscover_tasks()
 
 log = structlog.get_logger(__name__)
 BRIEFLY = {"socket_timeout": 2, "socket_connect_timeout": 2}
+
+
+@worker_init.connect
+def look_before_anything_is_sent(**_: object) -> None:
+    """Whoever starts does not know what became of the database meanwhile."""
+    from payments.services import events  # noqa: PLC0415 - models must be loaded
+
+    try:
+        events.read_first()
+    except Error as error:
+        log.warning("database_unavailable", error=type(error).__name__)
+    finally:
+        connections.close_all()  # children have connections of their own
 
 
 @worker_ready.connect

@@ -54,7 +54,9 @@ SCHEDULE = {
         settings.SWEEP_INTERVAL_SECONDS,
         {"subscriber": "bookings.settling"},
     ),
-    "read Stripe's list of events": Entry("payments.reconcile_events", "money", 60),
+    # Senders wait for it, and for the next page nobody.
+    "read Stripe's list of events": Entry("payments.reconcile_events", "money", 5),
+    "compare with Stripe": Entry("payments.compare_with_stripe", "money", 5),
     "tell of failed refunds": Entry(
         "recovery.deliver_events", "money", 5, {"subscriber": "bookings.refunds"}
     ),

@@ -56,6 +56,7 @@ LATE_RECLAIM_SECONDS = env.int("LATE_RECLAIM_SECONDS", default=900)
 # A refund of more than this, in whole units of its currency, is urgent if it fails.
 REFUND_ALERT_MAJOR = env.int("REFUND_ALERT_MAJOR", default=100)
 STRIPE_RECONCILE_SECONDS = env.int("STRIPE_RECONCILE_SECONDS", default=3600)
+STRIPE_COMPARE_DAYS = env.int("STRIPE_COMPARE_DAYS", default=35)
 RECONCILE_AFTER_SECONDS = env.int("RECONCILE_AFTER_SECONDS", default=300)
 RECONCILE_AFTER = timedelta(seconds=RECONCILE_AFTER_SECONDS)
 SWEEP_INTERVAL_SECONDS = env.float("SWEEP_INTERVAL_SECONDS", default=1.0)

@@ -22,7 +22,7 @@ from payments.queries import get_latest_card_payment
 from payments.services import card_payments
 from payments.services.mismatches import has_money_in_question
 from payments.states import UNDECIDED_PAYMENTS, CardPaymentStatus
-from recovery import audit, idempotency
+from recovery import audit, idempotency, senders
 from slotbase.lib.clock import read_clock
 from slotbase.lib.db import retry_on_conflict
 from slotbase.lib.failpoints import failpoint
@@ -48,8 +48,10 @@ def start_payment(
         HoldNotFound: it is not a hold of this customer.
         HoldHasExpired, HoldIsReleased: it came too late.
         NothingToPay: it is not paid by card.
-        Unavailable: Stripe cannot be asked now; nothing was begun.
+        Unavailable: Stripe cannot be asked now, or nothing may be sent; nothing was
+            begun.
     """
+    senders.require_going()
     with client.bulkhead():
         payment, is_new = _begin(hold_id, customer_id, once)
         if payment.status in card_payments.NOT_MADE:

@@ -201,4 +201,5 @@ QUEUE = rowqueue.RowQueue(
     fail=_fail,
     retry_seconds=lambda _: settings.NOTIFICATION_RETRY_SECONDS,
     provider="resend",
+    sends=True,
 )

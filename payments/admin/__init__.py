@@ -1,5 +1,5 @@
 """Back office of payments; importing the rooms registers their pages and buttons."""
 
-from payments.admin import actions, payables, payments, refunds
+from payments.admin import actions, payables, payments, reconciliation, refunds
 
-__all__ = ("actions", "payables", "payments", "refunds")
+__all__ = ("actions", "payables", "payments", "reconciliation", "refunds")

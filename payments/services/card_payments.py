@@ -6,7 +6,7 @@ dies in between is taken over by the other.
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
@@ -18,6 +18,7 @@ from payments.locks import lock_payable
 from payments.models import CardPayment, Payable
 from payments.services.intents import (
     apply_intent,
+    found_by,
     metadata_of,
     move_card_payment,
 )
@@ -41,6 +42,7 @@ NOT_MADE = (CardPaymentStatus.CREATING, CardPaymentStatus.UNKNOWN)
 # Stripe forgets a key after a day, and would then do the same thing again.
 KEY_LASTS = timedelta(hours=23)
 LEASE_SECONDS = 60  # a customer waits
+KEY_REUSED = "idempotency_key_reused"
 
 
 @transaction_required
@@ -128,10 +130,24 @@ def _make(payment: CardPayment, patience: Patience) -> Intent | None:
     is_new_to_stripe = sent_at is None or read_clock() - sent_at < KEY_LASTS
     if payment.is_key_spent or payment.cancel_requested_at or not is_new_to_stripe:
         assert sent_at is not None, "it was sent"  # noqa: S101
-        return client.find_intent(
-            metadata=metadata_of(payment), created_from=as_stamp_of_stripe(sent_at)
-        )
+        return _look_for(payment, sent_at)
     _note_sending(payment)
+    try:
+        return _create(payment, patience)
+    except ProviderError as error:
+        # Another release sent it under this key, with other words.
+        if error.code != KEY_REUSED or sent_at is None:
+            raise
+    return _look_for(payment, sent_at)
+
+
+def _look_for(payment: CardPayment, sent_at: datetime) -> Intent | None:
+    return client.find_intent(
+        metadata=found_by(payment), created_from=as_stamp_of_stripe(sent_at)
+    )
+
+
+def _create(payment: CardPayment, patience: Patience) -> Intent:
     return client.create_intent(
         amount_minor=payment.amount_minor,
         currency=payment.currency,
@@ -214,6 +230,7 @@ QUEUE = rowqueue.RowQueue(
     fail=_fail,
     retry_seconds=lambda _: settings.CARD_PAYMENT_RETRY_SECONDS,
     provider="stripe",
+    sends=True,
     lease_seconds=LEASE_SECONDS,
 )
 IN_REQUEST = replace(QUEUE, call=partial(_call, patience=Patience.REQUEST))

@@ -9,6 +9,8 @@ from django.db.models import Q
 from payments.locks import lock_payable
 from payments.models import CardPayment, Payable
 from payments.services import troubles
+from payments.services.installation import is_ours, mark
+from payments.services.lost import notice_intent
 from payments.services.payables import publish_settled, recount
 from payments.states import (
     CARD_PAYMENT_MOVES,
@@ -35,12 +37,14 @@ STATUS_OF = {
 
 def metadata_of(payment: CardPayment) -> dict[str, str]:
     """What tells whose an intent is, whatever becomes of the answer."""
-    return {"slotbase_env": settings.SLOTBASE_ENV, "card_payment": str(payment.pk)}
+    return {**mark(), "card_payment": str(payment.pk)}
 
 
-def is_ours(metadata: dict[str, str]) -> bool:
-    """Whether an object at Stripe says that this installation made it."""
-    return bool(metadata.get("slotbase_env") == settings.SLOTBASE_ENV)
+def found_by(payment: CardPayment) -> dict[str, str]:
+    """By what an intent is looked for: also one that was made without our mark."""
+    wanted = metadata_of(payment)
+    del wanted["installation"]
+    return wanted
 
 
 def find_card_payment(intent: Intent) -> CardPayment | None:
@@ -63,6 +67,7 @@ def record_intent(intent: Intent, *, actor: audit.Actor = STRIPE) -> Payable | N
     """Record what Stripe says; the locked payable, None if it is nobody's."""
     found = find_card_payment(intent)
     if found is None:
+        notice_intent(intent)
         return None
     payable = lock_payable(found.payable_id)
     apply_intent(payable, CardPayment.objects.get(pk=found.pk), intent, actor=actor)

@@ -18,7 +18,9 @@ from django.db.models import F, Q
 from payments.locks import lock_payable
 from payments.models import CardPayment, Payable, Refund
 from payments.services import troubles
-from payments.services.intents import STRIPE, is_ours
+from payments.services.installation import is_ours, mark
+from payments.services.intents import STRIPE
+from payments.services.lost import is_lost_refund, notice_refund, stop_for_refund
 from payments.services.payables import recount
 from payments.services.refunds import left_minor, record_move
 from payments.states import (
@@ -28,7 +30,7 @@ from payments.states import (
     RefundReason,
     RefundStatus,
 )
-from recovery import audit, outbox, rowqueue
+from recovery import audit, cases, outbox, rowqueue
 from recovery.rowqueue import Failure
 from slotbase.lib.clock import Now, read_clock
 from slotbase.lib.db import retry_on_conflict, transaction_required
@@ -48,10 +50,13 @@ STATUS_OF = {
     "failed": RefundStatus.FAILED,
     "canceled": RefundStatus.CANCELED,
 }
+# The other refusal: another release sent it under this key, with other words.
+MAY_BE_THERE = {"charge_already_refunded", "idempotency_key_reused"}
 KEY_LASTS = timedelta(hours=23)
 ABSENT_AFTER = timedelta(minutes=5)
 BETWEEN_READS = timedelta(seconds=60)
 LOOK_AGAIN = timedelta(days=1)
+SLOW_AFTER = timedelta(days=10)
 
 
 def attempt_refunds(**only: Any) -> int:
@@ -78,7 +83,7 @@ def _call(refund: Refund) -> RefundFact | None:
             idempotency_key=_key(refund),
         )
     except ProviderError as error:
-        if error.code == "charge_already_refunded" and (found := look_for(refund)):
+        if error.code in MAY_BE_THERE and (found := look_for(refund)):
             return found
         raise
 
@@ -89,11 +94,7 @@ def _key(refund: Refund) -> str:
 
 def metadata_of(refund: Refund) -> dict[str, str]:
     """What tells whose a refund is, whatever becomes of the answer."""
-    return {
-        "slotbase_env": settings.SLOTBASE_ENV,
-        "refund": str(refund.pk),
-        "epoch": str(refund.epoch),
-    }
+    return {**mark(), "refund": str(refund.pk), "epoch": str(refund.epoch)}
 
 
 def _intent_of(refund: Refund) -> str:
@@ -214,6 +215,19 @@ def apply_refund(
     recount(payable)
     if to != before:
         _tell(payable, refund)
+    elif not is_over:
+        _tell_if_slow(payable, refund)
+
+
+@transaction_required
+def _tell_if_slow(payable: Payable, refund: Refund) -> None:
+    """A bank takes days, not weeks; told once, since the same is so tomorrow."""
+    is_slow = read_clock() - refund.created_at >= SLOW_AFTER
+    if is_slow and not cases.was_told(troubles.refund_failure_of(refund)):
+        cause = "It has been on its way for ten days, and Stripe does not say why."
+        troubles.open_refund_failure(
+            payable, refund, cause=troubles.say_why_slow(refund) or cause
+        )
 
 
 @transaction_required
@@ -326,6 +340,7 @@ QUEUE = rowqueue.RowQueue(
     fail=_fail,
     retry_seconds=_waits,
     provider="stripe",
+    sends=True,
     lease_seconds=60,
 )
 
@@ -343,14 +358,19 @@ def record_refund(fact: RefundFact, *, actor: audit.Actor = STRIPE) -> Payable |
         provider_id=fact.payment_intent_id, status=CardPaymentStatus.SUCCEEDED
     ).first()
     if payment is None:
+        notice_refund(fact)
         return None
     payable = lock_payable(payment.payable_id)
-    refund = find_refund(fact) or _take_over(payable, payment, fact, actor)
+    due_before, was_lost = payable.due_minor, is_lost_refund(fact)
+    found = find_refund(fact)
+    refund = found or _take_over(payable, payment, fact, actor)
     apply_refund(payable, refund, fact, actor=actor)
     Refund.objects.filter(pk=refund.pk, next_run_at=None).update(
         lease_token=None, lease_until=None
     )
-    _withdraw_after_others(payable, payment, actor)
+    _withdraw_after_others(payable, payment, actor, was_ours=was_lost)
+    if was_lost:
+        stop_for_refund(fact)
     if left_minor(payment) < 0:
         troubles.open_mismatch(
             payable,
@@ -358,7 +378,20 @@ def record_refund(fact: RefundFact, *, actor: audit.Actor = STRIPE) -> Payable |
             amount_minor=-left_minor(payment),
             currency=fact.currency,
         )
+    elif found is None and payable.due_minor > due_before:
+        _tell_of_what_is_due_again(payable)
     return payable
+
+
+@transaction_required
+def _tell_of_what_is_due_again(payable: Payable) -> None:
+    """What was sold stands, and is not paid for any more."""
+    troubles.open_mismatch(
+        payable,
+        cause="Somebody gave money back at Stripe: it is due again.",
+        amount_minor=payable.due_minor,
+        currency=payable.currency,
+    )
 
 
 def find_refund(fact: RefundFact) -> Refund | None:
@@ -396,9 +429,17 @@ def _take_over(
 
 @transaction_required
 def withdraw_what_is_too_much(
-    payable: Payable, payment: CardPayment, *, why: str, actor: audit.Actor
+    payable: Payable,
+    payment: CardPayment,
+    *,
+    why: str,
+    actor: audit.Actor,
+    keeps_owed: bool = False,
 ) -> list[Refund]:
-    """More promised than there is: take back promises that surely were not sent."""
+    """More promised than there is: take back promises that surely were not sent.
+
+    `keeps_owed`: also those that would give back what is owed.
+    """
     promised = payment.refunds.filter(
         status__in=[RefundStatus.REQUESTED, RefundStatus.NEEDS_STAFF],
         first_sent_at=None,
@@ -406,7 +447,7 @@ def withdraw_what_is_too_much(
     )
     withdrawn = []
     for refund in promised.order_by("-id"):
-        if left_minor(payment) >= 0:
+        if left_minor(payment) >= 0 and not (keeps_owed and payable.due_minor):
             break
         _withdraw(refund, why, actor)
         recount(payable)
@@ -426,11 +467,20 @@ def _withdraw(refund: Refund, why: str, actor: audit.Actor) -> None:
 
 @transaction_required
 def _withdraw_after_others(
-    payable: Payable, payment: CardPayment, actor: audit.Actor
+    payable: Payable,
+    payment: CardPayment,
+    actor: audit.Actor,
+    *,
+    was_ours: bool = False,
 ) -> list[Refund]:
-    """Somebody gave the money back elsewhere: staff look at whether that is right."""
+    """Somebody gave the money back elsewhere: staff look at whether that is right.
+
+    `was_ours`: we did, and forgot it. What was promised since is the same promise.
+    """
     why = "The money went back in another way."
-    withdrawn = withdraw_what_is_too_much(payable, payment, why=why, actor=actor)
+    withdrawn = withdraw_what_is_too_much(
+        payable, payment, why=why, actor=actor, keeps_owed=was_ours
+    )
     for refund in withdrawn:
         troubles.open_mismatch(
             payable,

@@ -50,6 +50,22 @@ def say_why(refund: Refund) -> str:
     return _WHY.get(reason, reason.replace("_", " "))
 
 
+# What Stripe says of refunds that do not arrive.
+_WHY_SLOW = {
+    "charge_pending": "the payment itself is still on its way",
+    "insufficient_funds": "there is not enough money in our account at Stripe",
+    "processing": "it is being processed",
+}
+
+
+def say_why_slow(refund: Refund) -> str:
+    """Why a refund has not arrived for so long, in words; empty if nobody knows."""
+    if refund.status == RefundStatus.REQUIRES_ACTION:
+        return "It has waited ten days for the customer to act at Stripe."
+    why = _WHY_SLOW.get(refund.pending_reason)
+    return f"It has been on its way for ten days: {why}." if why else ""
+
+
 # --- Refunds -------------------------------------------------------------------
 
 

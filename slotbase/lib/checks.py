@@ -21,6 +21,7 @@ RANGES: dict[str, tuple[float, float]] = {
     # Whoever waits for a webhook that was lost waits so long.
     "RECONCILE_AFTER_SECONDS": (10, 3600),
     "STRIPE_RECONCILE_SECONDS": (60, DAY),
+    "STRIPE_COMPARE_DAYS": (2, 400),
     # django-celery-beat counts whole seconds.
     "SWEEP_INTERVAL_SECONDS": (1, 60),
     "SWEEP_BATCH_SIZE": (1, 100_000),

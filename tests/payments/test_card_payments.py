@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from django.db import transaction
 
-from payments.models import CardPayment, Payable
+from payments.models import CardPayment, Installation, Payable
 from payments.services import card_payments
 from payments.services.card_payments import attempt_card_payments, look_soon
 from payments.services.intents import record_intent
@@ -61,6 +61,7 @@ def test_a_payment_is_made_of_what_is_due_and_can_be_paid(stripe: Stripe) -> Non
     assert (made["amount"], made["currency"]) == (2400, "eur")
     assert made["metadata"] == {
         "slotbase_env": "main",
+        "installation": str(Installation.objects.get().identity),
         "card_payment": str(payment.pk),
     }
     assert moves_of(payment) == ["CREATING", "OPEN"]

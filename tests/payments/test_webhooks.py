@@ -297,7 +297,7 @@ def test_a_payment_with_a_refund_and_a_dispute_ends_the_same_in_every_order(
                 "payments": [("SUCCEEDED", 2400, None)],
                 "refunds": [("OUTSIDE", "SUCCEEDED", 500)],
                 "disputes": [("WON", 1900)],
-                "cases": [],
+                "cases": ["payment_mismatch"],
                 "unprocessed": 0,
                 "settled": 1,
             }

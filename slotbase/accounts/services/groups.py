@@ -25,10 +25,11 @@ MONEY = (
     *("payments.refund", "payments.dispute"),
 )
 FAILURES = ("payments.refundfailure",)
+COMPARISONS = ("payments.reconciliation", "payments.reconciledday")
 ENGINES = (*EVENTS, *WORKFLOWS, "recovery.heartbeat")
 EVERYTHING = (
     *(*CATALOGUE, *SALES, *CUSTOMERS, *VENUES, *HISTORY, *CASES, *ENGINES),
-    *(*MESSAGES, *MONEY, *FAILURES),
+    *(*MESSAGES, *MONEY, *FAILURES, *COMPARISONS),
     *("bookings.slotclaim", "recovery.idempotencyrecord"),
     *("django_celery_beat.periodictask", "auth.group"),
 )
@@ -52,7 +53,7 @@ WORK_ON_CASES = _may("view", *CASES) | _may(
 REFUND, PAY_OUT = {"payments.refund_payment"}, {"payments.pay_out_refund"}
 SUPPORT = (
     _may("view", *SALES, *CUSTOMERS, *CATALOGUE, *HISTORY, *EVENTS)
-    | _may("view", *MESSAGES, *WORKFLOWS, *MONEY, *FAILURES)
+    | _may("view", *MESSAGES, *WORKFLOWS, *MONEY, *FAILURES, *COMPARISONS)
     | WORK_ON_CASES
     | REFUND
     | PAY_OUT
@@ -82,6 +83,9 @@ MATRIX: dict[str, set[str]] = {
     | WORK_ON_CASES
     # Try dead deliveries and stuck workflows again, or give them up.
     | _may("change", "recovery.eventdelivery", *WORKFLOWS)
+    # Compare with Stripe, and let senders go on after a restore.
+    | _may("view", *COMPARISONS)
+    | _may("change", "payments.reconciliation")
     | _may("view add change", "accounts.user", "accounts.venuestaff")
     | _may("change", "auth.group")
     | _may("view change", "django_celery_beat.periodictask"),

@@ -60,6 +60,8 @@ __all__ = (
     "list_events",
     "list_intents",
     "list_refunds",
+    "page_of_intents",
+    "page_of_refunds",
     "retrieve_charge",
     "retrieve_dispute",
     "retrieve_intent",
@@ -157,6 +159,30 @@ def list_intents(*, created_from: datetime) -> Iterator[Intent]:
         ProviderError: see above.
     """
     return _pages(read_intent, "payment_intents", created=_since(created_from))
+
+
+def page_of_intents(
+    *, created_from: datetime, after: str = ""
+) -> tuple[list[Intent], str]:
+    """Up to a hundred intents made since then, the newest first, in one call.
+
+    With them the `after` of the next page; empty if there is none.
+
+    Raises:
+        ProviderError: see above.
+    """
+    return _page(read_intent, "payment_intents", after, created=_since(created_from))
+
+
+def page_of_refunds(
+    *, created_from: datetime, after: str = ""
+) -> tuple[list[RefundFact], str]:
+    """The same of refunds, whoever made them.
+
+    Raises:
+        ProviderError: see above.
+    """
+    return _page(read_refund, "refunds", after, created=_since(created_from))
 
 
 def create_refund(
@@ -300,15 +326,21 @@ def _pages(read: Callable[[Any], T], kind: str, **wanted: Any) -> Iterator[T]:
     """All there is, fetched page by page as it is wanted."""
     after = ""
     while True:
-        cursor = {"starting_after": after} if after else {}
-        facts, after = _call(
-            partial(_read_page, read, after),
-            *("get", f"/v1/{kind}"),
-            **{"limit": PAGE, **wanted, **cursor},
-        )
+        facts, after = _page(read, kind, after, **wanted)
         yield from facts
         if not after:
             return
+
+
+def _page(
+    read: Callable[[Any], T], kind: str, after: str, **wanted: Any
+) -> tuple[list[T], str]:
+    cursor = {"starting_after": after} if after else {}
+    return _call(
+        partial(_read_page, read, after),
+        *("get", f"/v1/{kind}"),
+        **{"limit": PAGE, **wanted, **cursor},
+    )
 
 
 def _read_page(read: Callable[[Any], T], after: str, found: Any) -> tuple[list[T], str]:

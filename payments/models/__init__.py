@@ -6,6 +6,9 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
+from payments.models.reconciliation import Installation as Installation
+from payments.models.reconciliation import ReconciledDay as ReconciledDay
+from payments.models.reconciliation import Reconciliation as Reconciliation
 from payments.states import (
     UNDECIDED_PAYMENTS,
     CardPaymentStatus,
@@ -168,9 +171,11 @@ class CardPayment(DueRow):
     cancel_requested_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(db_default=DatabaseNow(), editable=False)
     succeeded_at = models.DateTimeField(null=True, blank=True)
+    compared_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     class Meta(DueRow.Meta):
         indexes = (
+            models.Index(fields=["created_at"], name="payments_cardpayment_created"),
             models.Index(
                 fields=["next_run_at"],
                 condition=Q(next_run_at__isnull=False),
@@ -318,10 +323,12 @@ class Refund(DueRow):
     evidence = models.TextField(blank=True)
     created_at = models.DateTimeField(db_default=DatabaseNow(), editable=False)
     settled_at = models.DateTimeField(null=True, blank=True)
+    compared_at = models.DateTimeField(null=True, blank=True, editable=False)
     version = models.PositiveIntegerField(default=1)
 
     class Meta(DueRow.Meta):
         indexes = (
+            models.Index(fields=["created_at"], name="payments_refund_created"),
             models.Index(
                 fields=["next_run_at"],
                 condition=Q(next_run_at__isnull=False),
@@ -417,28 +424,6 @@ class Dispute(models.Model):
 
     def __str__(self) -> str:
         return self.provider_id
-
-
-class Reconciliation(DueRow):
-    """What is compared with Stripe now and then: one row for each kind of object."""
-
-    name = models.CharField(max_length=32, unique=True)
-    seen_until = models.DateTimeField(
-        null=True, blank=True, help_text="By Stripe's clock."
-    )
-
-    class Meta(DueRow.Meta):
-        indexes = (
-            models.Index(
-                fields=["next_run_at"],
-                condition=Q(next_run_at__isnull=False),
-                name="payments_reconciliation_due",
-            ),
-        )
-        constraints = (*DueRow.due_constraints("payments_reconciliation"),)
-
-    def __str__(self) -> str:
-        return self.name
 
 
 class RefundFailures(models.Manager["RefundFailure"]):
