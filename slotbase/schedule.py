@@ -7,7 +7,8 @@ office; everything else is written anew whenever beat starts.
 
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import ceil
 from typing import Any
@@ -18,7 +19,7 @@ from django.db import Error, close_old_connections
 from django_celery_beat.models import PeriodicTask
 from django_celery_beat.schedulers import DatabaseScheduler
 
-from recovery.heartbeats import record_heartbeat
+from recovery.heartbeats import BEAT, QUEUES, record_heartbeat
 
 log = structlog.get_logger(__name__)
 
@@ -34,7 +35,6 @@ class Entry:
 
 
 HEARTBEAT_SECONDS = 30
-QUEUES = ("money", "inbox", "bookings", "email", "push", "ai", "default")
 SCHEDULE = {
     "expire holds": Entry(
         "bookings.expire_holds", "bookings", settings.SWEEP_INTERVAL_SECONDS
@@ -107,6 +107,7 @@ class Scheduler(DatabaseScheduler):  # type: ignore[misc]
     """django-celery-beat's scheduler, which first writes our table into its own."""
 
     _next_heartbeat = 0.0
+    _is_at_work = False
 
     def setup_schedule(self) -> None:
         """Drop what the table no longer has; a paused entry stays paused."""
@@ -119,15 +120,35 @@ class Scheduler(DatabaseScheduler):  # type: ignore[misc]
         Without the database it waits: nobody could do what it sends.
         """
         try:
-            self._say_that_beat_is_alive()
-            seconds: float = super().tick(*args, **kwargs)
+            with self._at_work():
+                self._say_that_beat_is_alive()
+                seconds: float = super().tick(*args, **kwargs)
         except Error as error:
             log.warning("database_unavailable", error=type(error).__name__)
             close_old_connections()
             return settings.CELERY_BEAT_MAX_LOOP_INTERVAL
         return seconds
 
+    def sync(self) -> None:
+        """Write down when each entry was sent last.
+
+        Celery also calls it when a signal tells beat to stop, wherever that finds it.
+        In the midst of a statement this thread would wait for ever for the connection
+        that it holds itself; Celery calls again when the statement is over.
+        """
+        if not self._is_at_work:
+            with self._at_work():
+                super().sync()
+
+    @contextmanager
+    def _at_work(self) -> Iterator[None]:
+        self._is_at_work = True
+        try:
+            yield
+        finally:
+            self._is_at_work = False
+
     def _say_that_beat_is_alive(self) -> None:
         if time.monotonic() > self._next_heartbeat:
-            record_heartbeat(f"beat@{socket.gethostname()}")
+            record_heartbeat(f"{BEAT}{socket.gethostname()}")
             self._next_heartbeat = time.monotonic() + HEARTBEAT_SECONDS
