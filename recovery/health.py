@@ -141,7 +141,7 @@ def _look_at_redis() -> Check:
     began = time.monotonic()
     silent = [name for name, address in servers().items() if not answers(address)]
     if silent:
-        says = f"The {' and the '.join(silent)} does not answer; nobody has to wait."
+        says = f"No answer of the {' and the '.join(silent)}. Nobody waits for it."
         return Check("redis", Health.DEGRADED, says, f"{silent[0]}_away")
     latency = {"latency_ms": _milliseconds_since(began)}
     return Check("redis", Health.HEALTHY, "It answers.", "", latency)
