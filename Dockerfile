@@ -27,11 +27,12 @@ RUN python -m compileall -q . \
  && DEBUG=true STATIC_FROM_SOURCE=false python manage.py collectstatic --no-input
 USER slotbase
 EXPOSE 8000
-# Django answers only to the names in ALLOWED_HOSTS.
+# Not ready is not dead: it is left running, and gets no requests. Django answers only to
+# the names in ALLOWED_HOSTS.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s CMD ["python", "-c", "\
 import os, urllib.request as http; \
 host = os.environ['ALLOWED_HOSTS'].split(',')[0]; \
-http.urlopen(http.Request('http://127.0.0.1:8000/health/live', headers={'Host': host}), timeout=2)"]
+http.urlopen(http.Request('http://127.0.0.1:8000/health/ready', headers={'Host': host}), timeout=2)"]
 CMD ["granian", "--interface", "wsgi", "--host", "0.0.0.0", "--port", "8000", "--no-ws", \
      "--workers", "2", "--blocking-threads", "8", "--respawn-failed-workers", \
      "--respawn-interval", "5", "--workers-kill-timeout", "30", "slotbase.wsgi:application"]

@@ -7,6 +7,10 @@ from django.db import connection
 from recovery.models import Heartbeat
 from slotbase.lib.clock import Now
 
+#: Queues whose workers say that they are alive.
+QUEUES = ("money", "inbox", "bookings", "email", "push", "ai", "default")
+BEAT = "beat@"
+STALE_SECONDS = 90  # they do so every 30 s
 KEPT = timedelta(days=1)
 _BEAT = """
 INSERT INTO recovery_heartbeat (name, beat_at) VALUES (%s, slotbase_now())

@@ -7,7 +7,8 @@ office; everything else is written anew whenever beat starts.
 
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -18,7 +19,7 @@ from django.db import Error, close_old_connections
 from django_celery_beat.models import PeriodicTask
 from django_celery_beat.schedulers import DatabaseScheduler, ModelEntry
 
-from recovery.heartbeats import record_heartbeat
+from recovery.heartbeats import BEAT, QUEUES, record_heartbeat
 
 log = structlog.get_logger(__name__)
 
@@ -36,7 +37,6 @@ class Entry:
 HEARTBEAT_SECONDS = 30
 # By the clock of the worker: were it few, one that is minutes ahead would do nothing.
 EXPIRE_SECONDS = 600
-QUEUES = ("money", "inbox", "bookings", "email", "push", "ai", "default")
 SCHEDULE = {
     "expire holds": Entry(
         "bookings.expire_holds", "bookings", settings.SWEEP_INTERVAL_SECONDS
@@ -125,6 +125,7 @@ class Scheduler(DatabaseScheduler):  # type: ignore[misc]
     Entry = Wakeup
     _next_heartbeat = 0.0
     _latest = 0.0
+    _is_at_work = False
 
     def setup_schedule(self) -> None:
         """Drop what the table no longer has; a paused entry stays paused."""
@@ -137,9 +138,10 @@ class Scheduler(DatabaseScheduler):  # type: ignore[misc]
         Without the database it waits: nobody could do what it sends.
         """
         try:
-            self._say_that_beat_is_alive()
-            self._begin_anew_if_clock_was_set_back()
-            seconds: float = super().tick(*args, **kwargs)
+            with self._at_work():
+                self._say_that_beat_is_alive()
+                self._begin_anew_if_clock_was_set_back()
+                seconds: float = super().tick(*args, **kwargs)
         except Error as error:
             log.warning("database_unavailable", error=type(error).__name__)
             close_old_connections()
@@ -153,7 +155,26 @@ class Scheduler(DatabaseScheduler):  # type: ignore[misc]
             self._heap = None
         self._latest = now
 
+    def sync(self) -> None:
+        """Write down when each entry was sent last.
+
+        Celery also calls it when a signal tells beat to stop, wherever that finds it.
+        In the midst of a statement this thread would wait for ever for the connection
+        that it holds itself; Celery calls again when the statement is over.
+        """
+        if not self._is_at_work:
+            with self._at_work():
+                super().sync()
+
+    @contextmanager
+    def _at_work(self) -> Iterator[None]:
+        self._is_at_work = True
+        try:
+            yield
+        finally:
+            self._is_at_work = False
+
     def _say_that_beat_is_alive(self) -> None:
         if time.monotonic() > self._next_heartbeat:
-            record_heartbeat(f"beat@{socket.gethostname()}")
+            record_heartbeat(f"{BEAT}{socket.gethostname()}")
             self._next_heartbeat = time.monotonic() + HEARTBEAT_SECONDS

@@ -44,6 +44,8 @@ SECRET_KEY = env.str("SECRET_KEY", default="refused-unless-debug")
 SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[])
 HTTPS_ONLY = env.bool("HTTPS_ONLY", default=not DEMO)
+# Whoever has it is told what /health measured. Empty: nobody is.
+OPS_TOKEN = env.str("OPS_TOKEN", default="")
 # Tells installations apart that share an account at a provider.
 SLOTBASE_ENV = env.str("SLOTBASE_ENV", default="main")
 
@@ -160,6 +162,7 @@ INSTALLED_APPS = [
     "notifications",
     "payments",
     "bookings",
+    "slotbase.doctor",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

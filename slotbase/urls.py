@@ -16,6 +16,7 @@ urlpatterns = [
     path("", RedirectView.as_view(url="/api/docs/")),
     path("health/live", health.live),
     path("health/ready", health.ready),
+    path("health", health.overview),
     path("api/v1/", include("bookings.api.urls")),
     re_path(r"^webhooks/(?P<provider>stripe|resend|clerk)/$", webhooks.receive),
     path("api/schema/", pages.schema, name="schema"),

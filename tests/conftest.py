@@ -11,9 +11,10 @@ from django.db import connection
 from django.test import TransactionTestCase
 from rest_framework.test import APIClient
 
-from recovery import invariants
+from recovery import health, invariants
 from slotbase.accounts.models import User
 from slotbase.accounts.services.groups import write_groups
+from slotbase.providers import reports
 
 pytest_plugins = ["tests.product", "tests.row_queue", "tests.adversity"]
 
@@ -97,3 +98,11 @@ def api_of(sandbox: Sandbox) -> Callable[[User], APIClient]:
 @pytest.fixture(autouse=True)
 def _empty_cache() -> None:
     cache.clear()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_goes_on_beside_a_test(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No thread writes how providers are, and none keeps a look at the database."""
+    monkeypatch.setattr(reports, "_listeners", [])
+    yield
+    health.forget()

@@ -7,6 +7,7 @@ from django.db import models
 from django.db.models import Q
 
 from recovery.models.due import DueRow as DueRow
+from recovery.models.providers import ProviderStatus as ProviderStatus
 from recovery.models.workflows import WorkflowRun as WorkflowRun
 from recovery.models.workflows import WorkflowStep as WorkflowStep
 from recovery.states import CaseSeverity, CaseStatus, DeliveryStatus, InboxStatus

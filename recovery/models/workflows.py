@@ -61,6 +61,11 @@ class WorkflowRun(DueRow):
                 name="recovery_workflow_limit",
             ),
             models.Index(
+                fields=["limit_at"],
+                condition=Q(finished_at__isnull=True, is_late=True),
+                name="recovery_workflow_late",
+            ),
+            models.Index(
                 fields=["finished_at"],
                 condition=Q(finished_at__isnull=False),
                 name="recovery_workflow_finished",

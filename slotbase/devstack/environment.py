@@ -15,6 +15,8 @@ WEBHOOK_SECRETS = {
     "RESEND_WEBHOOK_SECRETS": "whsec_c2FuZGJveCByZXNlbmQgd2ViaG9va3Mu",
     "CLERK_WEBHOOK_SECRETS": "whsec_c2FuZGJveCBjbGVyayB3ZWJob29rcy4u",
 }
+# What `/health` measured is no secret there either.
+OPS_TOKEN = "operator-of-the-demo-on-this-computer"  # noqa: S105 - see above
 
 
 def database_addresses(given: Given, postgres: Postgres | None) -> dict[str, str]:
@@ -60,6 +62,7 @@ def settings(given: Given, addresses: Given, secret_key: str) -> dict[str, str]:
         "RESEND_API_KEY": "re_sandbox",
         "EMAIL_FROM": "SlotBase <noreply@slotbase.example>",
         **WEBHOOK_SECRETS,
+        "OPS_TOKEN": OPS_TOKEN,
         # A proxy cannot reach the sandbox on this computer.
         "NO_PROXY": "localhost,127.0.0.1",
         # Celery refuses pickle as root and warns about all else; ours is JSON only.

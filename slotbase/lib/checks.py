@@ -60,6 +60,7 @@ def refuse_unsafe_settings() -> None:
         *_unsafe_failpoints(),
         *_unsafe_sign_in(),
         *_unsafe_payments(),
+        *_unsafe_operations(),
         *_unsafe_numbers(),
     ]
     if problems:
@@ -113,6 +114,11 @@ def _unsafe_payments() -> Iterator[str]:
     moments = settings.REFUND_RETRY_SECONDS
     if moments[:1] != [0] or any(b <= a for a, b in pairwise(moments)):
         yield "REFUND_RETRY_SECONDS: from 0 on, each more than the one before."
+
+
+def _unsafe_operations() -> Iterator[str]:
+    if 0 < len(settings.OPS_TOKEN) < 24:
+        yield "OPS_TOKEN: 24 or more random characters, or none."
 
 
 def _unsafe_numbers() -> Iterator[str]:

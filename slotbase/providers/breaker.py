@@ -7,6 +7,7 @@ from contextlib import ContextDecorator
 from math import ceil
 from typing import Literal
 
+from slotbase.providers import reports
 from slotbase.providers.errors import BREAKER_OPEN, Outcome, ProviderError
 
 FAILURES = {Outcome.NOT_EXECUTED, Outcome.UNKNOWN}
@@ -17,7 +18,7 @@ class Breaker(ContextDecorator):
 
     So many failures within `window_seconds` open it: calls are refused at once with the
     code `breaker_open`. After `open_seconds` one call is on trial: a failure opens the
-    breaker again, anything else closes it.
+    breaker again, anything else closes it. `reports` tells what came of each call.
     """
 
     def __init__(
@@ -60,15 +61,25 @@ class Breaker(ContextDecorator):
     def __exit__(self, _: object, error: BaseException | None, *__: object) -> None:
         failed = isinstance(error, ProviderError) and error.outcome in FAILURES
         with self._lock:
-            now = time.monotonic()
-            if self._trial == threading.get_ident():
-                self._trial = None
-                self._open_until = now + self._pause if failed else None
-            elif failed and self._open_until is None:
-                self._failed_at.append(now)
-                if self._is_too_much(now):
-                    self._failed_at.clear()
-                    self._open_until = now + self._pause
+            self._learn(time.monotonic(), failed=failed)
+            pause = self._seconds_left(time.monotonic())
+        # Of what is a bug, or was cut short, nobody knows whether it was an answer.
+        if error is None or isinstance(error, ProviderError):
+            reports.tell(reports.Report(self.name, error, pause))
+
+    def _learn(self, now: float, *, failed: bool) -> None:
+        if self._trial == threading.get_ident():
+            self._trial = None
+            self._open_until = now + self._pause if failed else None
+        elif failed and self._open_until is None:
+            self._failed_at.append(now)
+            if self._is_too_much(now):
+                self._failed_at.clear()
+                self._open_until = now + self._pause
+
+    def _seconds_left(self, now: float) -> float | None:
+        """For how long calls are refused; None if they are not."""
+        return None if self._open_until is None else max(self._open_until - now, 0)
 
     def _is_too_much(self, now: float) -> bool:
         is_full = len(self._failed_at) == self._failed_at.maxlen

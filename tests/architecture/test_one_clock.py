@@ -30,6 +30,8 @@ WALL_CLOCK_IS_RIGHT = {
     "slotbase/lib/api/throttles.py": "counts requests per minute of real time",
     "slotbase/accounts/services/signing_keys.py": "judges stamps that Clerk made",
     "payments/services/stamps.py": "makes stamps such as Stripe would make",
+    "recovery/health.py": "says when it looked, which a lost database cannot say",
+    "slotbase/doctor/database.py": "compares the clocks",
     "slotbase/providers/envelope.py": "judges stamps that providers made",
     "slotbase/devstack/demo/": "asks, as a customer would, for a slot next week",
     "slotbase/devstack/summary.py": "prints a request that a person can try",

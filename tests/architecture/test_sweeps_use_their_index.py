@@ -8,7 +8,7 @@ read to its end (ADR 0005).
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -24,6 +24,7 @@ from bookings.services.holds import purge_old_holds
 from notifications.models import Notification
 from notifications.services.retention import empty_old_mails
 from payments.models import CardPayment, Reconciliation, Refund
+from recovery import vitals
 from recovery.deliveries import purge_delivered_events
 from recovery.idempotency import purge_old_records
 from recovery.inbox import empty_old_webhooks
@@ -32,6 +33,7 @@ from recovery.models import EventDelivery, InboxEvent, RuleCheck, WorkflowRun
 from recovery.runs import purge_finished_runs
 from slotbase.accounts.models import ProfileFetch
 from slotbase.lib.clock import read_clock
+from slotbase.lib.look import Ask, ask
 from tests.factories import make_customer, make_resource
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -184,6 +186,25 @@ LATE = Sweep(
     (OPEN_WORKFLOWS,),
     *("recovery_workflow_limit", "limit_at"),
 )
+# What /health counts every few seconds in every web process.
+COUNTING_EVENTS = Sweep(
+    lambda: counted(vitals._outbox),
+    (
+        EVENTS.format(age="interval '0'"),
+        DELIVERIES.replace("analytics", "bookings.settling"),
+    ),
+    *("recovery_delivery_due", "next_run_at"),
+)
+COUNTING_WEBHOOKS = Sweep(
+    lambda: counted(vitals._inbox),
+    PROCESSING.rows,
+    *("recovery_inbox_due", "next_run_at"),
+)
+COUNTING_WORKFLOWS = Sweep(
+    lambda: counted(vitals._workflows),
+    (OPEN_WORKFLOWS,),
+    *("recovery_workflow_limit", "limit_at"),
+)
 WORKFLOW_PURGE = Sweep(
     lambda: [None] * purge_finished_runs.__wrapped__(limit=LIMIT),
     (
@@ -241,6 +262,12 @@ RECONCILING = Sweep(
     (RECONCILIATIONS.format(age="interval '0'"),),
     *("payments_reconciliation_due", "next_run_at"),
 )
+
+
+def counted(look: Callable[[Ask], Iterable[vitals.Check]]) -> list[None]:
+    """As many as a check of /health counts."""
+    [check] = look(ask)
+    return [None] * check.details["count"]
 
 
 def claim_all(model: Any, **conditions: Any) -> list[Any]:
@@ -337,6 +364,7 @@ def is_served(sweep: Sweep, nodes: list[dict[str, Any]]) -> bool:
         *(SENDING, MAIL_PURGE, FETCHING),
         *(PAYING, REFUNDING, RECONCILING),
         CHECKING,
+        *(COUNTING_EVENTS, COUNTING_WEBHOOKS, COUNTING_WORKFLOWS),
     ],
     ids=[
         *("expiry", "ending", "hold purge", "key purge"),
@@ -345,6 +373,7 @@ def is_served(sweep: Sweep, nodes: list[dict[str, Any]]) -> bool:
         *("sending", "mail purge", "fetching"),
         *("paying", "refunding", "reconciling"),
         "checking",
+        *("counting events", "counting webhooks", "counting workflows"),
     ],
 )
 def test_a_sweep_is_served_by_its_index(sweep: Sweep) -> None:

@@ -121,6 +121,7 @@ def is_refused(settings: Settings, **over: Any) -> str:
         ("PROVIDER_TIMEOUT_SECONDS", 10.5),
         ("PROVIDER_WORKER_TIMEOUT_SECONDS", 61),
         ("WEB_THREADS", 0),
+        ("OPS_TOKEN", "23-characters-are-short"),
     ],
 )
 def test_a_single_unsafe_value_is_refused_by_its_name(
@@ -136,6 +137,8 @@ def test_a_single_unsafe_value_is_refused_by_its_name(
         {"ALLOWED_HOSTS": ["localhost", "127.0.0.1", "[::1]"], "DEMO": True},
         {"ALLOWED_HOSTS": ["localhost"], "HTTPS_ONLY": False},
         {"STRIPE_SECRET_KEY": ""},
+        {"OPS_TOKEN": ""},
+        {"OPS_TOKEN": "24-characters-are-enough"},
         {
             "ALLOWED_HOSTS": ["localhost"],
             "DEMO": True,

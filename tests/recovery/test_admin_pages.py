@@ -27,7 +27,7 @@ from payments.models import (
     Refund,
     RefundFailure,
 )
-from recovery import heartbeats
+from recovery import heartbeats, provider_status
 from recovery.models import (
     AuditEntry,
     Case,
@@ -35,6 +35,7 @@ from recovery.models import (
     Heartbeat,
     InboxEvent,
     OutboxEvent,
+    ProviderStatus,
     WebhookFailure,
     WorkflowRun,
 )
@@ -54,7 +55,7 @@ PAGES = {
     CancellationPolicy,
     *(User, Venue, Group, PeriodicTask),
     *(Case, WebhookFailure, InboxEvent, OutboxEvent, EventDelivery, Heartbeat),
-    *(Notification, WorkflowRun),
+    *(Notification, WorkflowRun, ProviderStatus),
     *MONEY,
 }
 EACH_PAGE = pytest.mark.parametrize("model", sorted(PAGES, key=lambda m: m.__name__))
@@ -78,6 +79,7 @@ def rows(client: Client, superuser: User) -> Client:
     with registered(Script()):
         start()
     heartbeats.record_heartbeat("worker@host default")
+    provider_status.write({"stripe": provider_status.Tally()})
     queue(venue_id=venue.pk)
     make_some_of_each(venue, superuser)
     client.force_login(superuser)
@@ -184,7 +186,7 @@ def test_not_even_a_superuser_deletes(rows: Client, model: Any) -> None:
     [
         *(Booking, BookingHold, AuditEntry, Group, Case, WebhookFailure),
         *(InboxEvent, OutboxEvent, EventDelivery, Heartbeat, WorkflowRun),
-        Notification,
+        *(Notification, ProviderStatus),
         *MONEY,
     ],
 )

@@ -26,7 +26,8 @@ MONEY = (
 )
 FAILURES = ("payments.refundfailure",)
 COMPARISONS = ("payments.reconciliation", "payments.reconciledday")
-ENGINES = (*EVENTS, *WORKFLOWS, "recovery.heartbeat")
+HEALTH = ("recovery.providerstatus",)
+ENGINES = (*EVENTS, *WORKFLOWS, *HEALTH, "recovery.heartbeat")
 EVERYTHING = (
     *(*CATALOGUE, *SALES, *CUSTOMERS, *VENUES, *HISTORY, *CASES, *ENGINES),
     *(*MESSAGES, *MONEY, *FAILURES, *COMPARISONS),
@@ -53,7 +54,7 @@ WORK_ON_CASES = _may("view", *CASES) | _may(
 REFUND, PAY_OUT = {"payments.refund_payment"}, {"payments.pay_out_refund"}
 SUPPORT = (
     _may("view", *SALES, *CUSTOMERS, *CATALOGUE, *HISTORY, *EVENTS)
-    | _may("view", *MESSAGES, *WORKFLOWS, *MONEY, *FAILURES, *COMPARISONS)
+    | _may("view", *MESSAGES, *WORKFLOWS, *MONEY, *FAILURES, *COMPARISONS, *HEALTH)
     | WORK_ON_CASES
     | REFUND
     | PAY_OUT
@@ -106,6 +107,22 @@ def write_groups() -> None:
     for name, wanted in MATRIX.items():
         group, _ = Group.objects.get_or_create(name=name)
         group.permissions.set(by_name[each] for each in wanted if each in by_name)
+
+
+def find_groups_that_differ() -> list[str]:
+    """Groups of the matrix that are missing or have other rights than it says."""
+    rights = Permission.objects.select_related("content_type")
+    known = {f"{p.content_type.app_label}.{p.codename}" for p in rights}
+    written = {
+        group.name: {
+            f"{p.content_type.app_label}.{p.codename}"
+            for p in group.permissions.select_related("content_type")
+        }
+        for group in Group.objects.filter(name__in=MATRIX)
+    }
+    return [
+        name for name, wanted in MATRIX.items() if written.get(name) != wanted & known
+    ]
 
 
 def _make_permissions() -> None:

@@ -189,6 +189,18 @@ def _try_to_refresh() -> None:
         SigningKeySet.objects.filter(pk=ROW).update(failed_at=_wall_clock())
 
 
+def age_of_keys() -> timedelta | None:
+    """How long ago Clerk's keys came.
+
+    None: nobody has asked for them yet, as before the first customer. `timedelta.max`:
+    Clerk was asked and never gave any.
+    """
+    stored = _read_stored_keys(known=StoredKeys())
+    if stored.fetched_at is not None:
+        return _wall_clock() - stored.fetched_at
+    return None if stored.failed_at is None else timedelta.max
+
+
 def _read_stored_keys(*, known: StoredKeys) -> StoredKeys:
     row = SigningKeySet.objects.filter(pk=ROW).first()
     if row is None:

@@ -19,6 +19,7 @@ from django.core.validators import validate_email
 from slotbase.providers.breaker import Breaker
 from slotbase.providers.errors import Outcome, ProviderError
 from slotbase.providers.http import read_body, refuse_failure
+from slotbase.providers.reports import reported
 
 CONNECT_SECONDS = READ_SECONDS = 2
 TOTAL_SECONDS = 3
@@ -47,7 +48,8 @@ def fetch_signing_keys() -> dict[str, Any]:
     Raises:
         ProviderError: no answer, a refusal, or an answer without a usable key.
     """
-    return _read_key_set(_fetch(settings.CLERK_JWKS_URL))
+    with reported("clerk"):
+        return _read_key_set(_fetch(settings.CLERK_JWKS_URL))
 
 
 def get_user(clerk_id: str) -> Profile | None:

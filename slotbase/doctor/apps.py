@@ -1,0 +1,8 @@
+"""Registers the command."""
+
+from django.apps import AppConfig
+
+
+class DoctorConfig(AppConfig):
+    name = "slotbase.doctor"
+    label = "doctor"

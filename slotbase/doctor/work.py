@@ -1,0 +1,64 @@
+"""What runs by itself, what waits for a person, and what must always hold."""
+
+import json
+from collections.abc import Iterable
+
+from django.db.models import Count
+from django_celery_beat.models import PeriodicTask
+
+from recovery import invariants
+from recovery.cases import IS_OPEN
+from recovery.models import Case
+from recovery.states import CaseSeverity
+from slotbase.doctor.examining import Examination, Trouble
+from slotbase.schedule import SCHEDULE, Entry
+
+RESTART = "Restart beat: it writes its table anew from the code."
+
+
+def _schedule() -> Iterable[Trouble]:
+    written = {
+        each.name: each for each in PeriodicTask.objects.select_related("interval")
+    }
+    if missing := sorted(set(SCHEDULE) - set(written)):
+        yield f"Beat does not know: {', '.join(missing)}.", RESTART
+    if unknown := sorted(set(written) - set(SCHEDULE)):
+        yield f"Beat sends what is not of this version: {', '.join(unknown)}.", RESTART
+    both = sorted(set(SCHEDULE) & set(written))
+    if paused := [name for name in both if not written[name].enabled]:
+        do = "Switch it on in the back office, Schedule, when the reason is over."
+        yield f"Somebody paused: {', '.join(paused)}.", do
+    if other := [n for n in both if not _is_written(SCHEDULE[n], written[n])]:
+        yield f"Beat sends differently than the code says: {', '.join(other)}.", RESTART
+
+
+def _is_written(entry: Entry, row: PeriodicTask) -> bool:
+    every = row.interval and row.interval.every
+    return bool(
+        row.task == entry.task
+        and row.queue == entry.queue
+        and json.loads(row.kwargs) == dict(entry.kwargs)
+        and every == entry.seconds
+        and row.interval.period == "seconds"
+    )
+
+
+def _critical_cases() -> Iterable[Trouble]:
+    critical = Case.objects.filter(status__in=IS_OPEN, severity=CaseSeverity.CRITICAL)
+    by_kind = critical.values_list("kind").annotate(Count("pk")).order_by("kind")
+    for kind, count in by_kind:
+        do = f"Work on it in the back office; docs/runbooks/{kind.replace('_', '-')}.md"
+        yield f"Critical cases are open: {count} of kind {kind}.", do
+
+
+def _invariants() -> Iterable[Trouble]:
+    for broken in invariants.find_violations():
+        says = f"{broken.id} is broken: {broken.says} Rows: {', '.join(broken.rows)}"
+        yield says, "See docs/runbooks/invariant-violation.md"
+
+
+EXAMINATIONS = (
+    Examination("schedule", _schedule, "tables"),
+    Examination("critical cases", _critical_cases, "tables"),
+    Examination("invariants", _invariants, "tables"),
+)
