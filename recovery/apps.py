@@ -8,4 +8,4 @@ class RecoveryConfig(AppConfig):
 
     def ready(self) -> None:
         """Load what registers itself."""
-        from recovery import handlers  # noqa: F401, PLC0415 - models must be loaded
+        from recovery import handlers, lookout  # noqa: F401, PLC0415 - models must be loaded

@@ -11,7 +11,7 @@ from django.db import connection
 from django.test import TransactionTestCase
 from rest_framework.test import APIClient
 
-from recovery import invariants
+from recovery import alerting, banner, invariants
 from slotbase.accounts.models import User
 from slotbase.accounts.services.groups import write_groups
 
@@ -97,3 +97,12 @@ def api_of(sandbox: Sandbox) -> Callable[[User], APIClient]:
 @pytest.fixture(autouse=True)
 def _empty_cache() -> None:
     cache.clear()
+    banner.forget()
+
+
+@pytest.fixture(autouse=True)
+def reporter(monkeypatch: pytest.MonkeyPatch) -> alerting.Reporter:
+    """Reports wait for `write_once`: no thread writes while a test does something."""
+    monkeypatch.setattr(alerting.Reporter, "_wake", lambda _: None)
+    alerting._reporter.start_afresh()
+    return alerting._reporter

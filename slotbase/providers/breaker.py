@@ -7,6 +7,7 @@ from contextlib import ContextDecorator
 from math import ceil
 from typing import Literal
 
+from slotbase.lib import tally
 from slotbase.providers.errors import BREAKER_OPEN, Outcome, ProviderError
 
 FAILURES = {Outcome.NOT_EXECUTED, Outcome.UNKNOWN}
@@ -62,13 +63,18 @@ class Breaker(ContextDecorator):
         with self._lock:
             now = time.monotonic()
             if self._trial == threading.get_ident():
-                self._trial = None
-                self._open_until = now + self._pause if failed else None
+                self._trial = self._open_until = None
+                if failed:
+                    self._open(now)
             elif failed and self._open_until is None:
                 self._failed_at.append(now)
                 if self._is_too_much(now):
                     self._failed_at.clear()
-                    self._open_until = now + self._pause
+                    self._open(now)
+
+    def _open(self, now: float) -> None:
+        self._open_until = now + self._pause
+        tally.count(f"breaker_opened:{self.name}")
 
     def _is_too_much(self, now: float) -> bool:
         is_full = len(self._failed_at) == self._failed_at.maxlen
