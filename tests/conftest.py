@@ -15,7 +15,10 @@ from recovery import alerting, banner, invariants
 from slotbase.accounts.models import User
 from slotbase.accounts.services.groups import write_groups
 
-pytest_plugins = ["tests.product", "tests.row_queue", "tests.adversity"]
+pytest_plugins = [
+    *("tests.product", "tests.row_queue", "tests.adversity"),
+    "tests.recovery.alarm",
+]
 
 KEPT_TABLES = {"django_migrations", "django_content_type", "auth_permission"}
 

@@ -1,4 +1,4 @@
-"""Alerts for tests, and where they are told: the sink of the sandbox."""
+"""A pytest plugin: alerts, and where they are told: the sink of the sandbox."""
 
 from typing import Any
 
@@ -88,3 +88,18 @@ def make_due() -> None:
     """What waits for its next attempt need not wait any longer."""
     pending = NoticeDelivery.objects.filter(next_run_at__isnull=False)
     pending.update(next_run_at=Now())
+
+
+@pytest.fixture
+def sink(sandbox: Sandbox, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Sink:
+    """Alerts are told by the webhook alone."""
+    settings.ALERT_WEBHOOK_URL = f"{sandbox.url}/alerts/notices"
+    settings.ALERT_EMAIL_TO = []
+    return Sink(sandbox, monkeypatch)
+
+
+@pytest.fixture
+def both(sink: Sink, settings: Any) -> Sink:
+    """Alerts are told by the webhook and by mail."""
+    settings.ALERT_EMAIL_TO = ["ops@slotbase.example", "lead@slotbase.example"]
+    return sink

@@ -27,8 +27,10 @@ from payments.models import (
     Refund,
     RefundFailure,
 )
-from recovery import heartbeats
+from recovery import heartbeats, lookout
 from recovery.models import (
+    Alert,
+    AlertNotice,
     AuditEntry,
     Case,
     EventDelivery,
@@ -54,7 +56,7 @@ PAGES = {
     CancellationPolicy,
     *(User, Venue, Group, PeriodicTask),
     *(Case, WebhookFailure, InboxEvent, OutboxEvent, EventDelivery, Heartbeat),
-    *(Notification, WorkflowRun),
+    *(Notification, WorkflowRun, Alert, AlertNotice),
     *MONEY,
 }
 EACH_PAGE = pytest.mark.parametrize("model", sorted(PAGES, key=lambda m: m.__name__))
@@ -66,7 +68,7 @@ def superuser() -> User:
 
 
 @pytest.fixture
-def rows(client: Client, superuser: User) -> Client:
+def rows(client: Client, superuser: User, settings: Any) -> Client:
     """A superuser's client, and a row on every page."""
     venue = make_booking().resource.venue
     CancellationPolicy.objects.create(venue=venue, name="Until the day before")
@@ -80,6 +82,8 @@ def rows(client: Client, superuser: User) -> Client:
     heartbeats.record_heartbeat("worker@host default")
     queue(venue_id=venue.pk)
     make_some_of_each(venue, superuser)
+    settings.ALERT_WEBHOOK_URL = "https://ops.example.com/"
+    lookout.look()
     client.force_login(superuser)
     return client
 
@@ -184,7 +188,7 @@ def test_not_even_a_superuser_deletes(rows: Client, model: Any) -> None:
     [
         *(Booking, BookingHold, AuditEntry, Group, Case, WebhookFailure),
         *(InboxEvent, OutboxEvent, EventDelivery, Heartbeat, WorkflowRun),
-        Notification,
+        *(Notification, Alert, AlertNotice),
         *MONEY,
     ],
 )
