@@ -22,6 +22,7 @@ from recovery.locks import (
     lock_alerts_of,
     lock_alerts_of_closed_cases,
     lock_quiet_alerts,
+    try_lock_following,
 )
 from recovery.models import Alert, Case
 from recovery.severities import TELLINGS, TOLD_EVERY
@@ -213,6 +214,8 @@ def follow_cases(*, limit: int = BATCH) -> int:
 
 @retry_on_conflict
 def _raise_for_open_cases(limit: int) -> int:
+    if not try_lock_following():
+        return 0
     has_one = Alert.objects.filter(case=OuterRef("pk")).exclude(IS_RESOLVED)
     without = Case.objects.filter(~Exists(has_one), status__in=cases.IS_OPEN)
     columns = ("pk", "kind", "severity", "title")

@@ -178,15 +178,26 @@ def _lock_open(alerts: QuerySet[Alert], limit: int) -> list[Alert]:
     return list(still_open.select_for_update(skip_locked=True, of=("self",))[:limit])
 
 
-# Any number that nobody else takes: it stands for the right to write notices.
-_WRITING = 26_26_26
+# Any numbers that nobody else takes.
+_WRITING, _FOLLOWING = 26_26_26, 26_26_27
 
 
 @transaction_required
 def try_lock_writing() -> bool:
     """Whether this transaction alone may write notices now: it counts them first."""
+    return _try_lock(_WRITING)
+
+
+@transaction_required
+def try_lock_following() -> bool:
+    """Whether this transaction alone may raise alerts for cases: others need not."""
+    return _try_lock(_FOLLOWING)
+
+
+@transaction_required
+def _try_lock(number: int) -> bool:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [_WRITING])
+        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [number])
         row: tuple[bool] | None = cursor.fetchone()
     return row is not None and row[0]
 

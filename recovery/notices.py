@@ -50,7 +50,10 @@ def channels() -> list[str]:
 @retry_on_conflict
 def write_notices() -> int:
     """Write what is to be told now; returns how many notices that took."""
-    if not channels() or not try_lock_writing():
+    if not channels():
+        _leave_out_what_is_over()
+        return 0
+    if not try_lock_writing():
         return 0
     due = lock_alerts_to_tell(MOST_AT_ONCE)
     if not due:
@@ -64,6 +67,13 @@ def write_notices() -> int:
         _write([alert for group in rest for alert in group], is_summary=True)
         rest = []
     return len(groups) - len(rest)
+
+
+@transaction_required
+def _leave_out_what_is_over() -> None:
+    """Whoever is to be told from some day on is not told of what was before."""
+    waiting = Alert.objects.filter(tell_at__lte=Now())
+    waiting.filter(status=AlertStatus.RESOLVED).update(tell_at=None)
 
 
 def _group(due: Sequence[Alert]) -> list[Sequence[Alert]]:

@@ -116,8 +116,8 @@ class AlertAdmin(ActingAdmin[Any]):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """With the time at which the rows were read."""
-        rows: QuerySet[Any] = super().get_queryset(request)
-        return rows.annotate(as_of=Now())
+        rows: QuerySet[Any] = super().get_queryset(request).annotate(as_of=Now())
+        return rows
 
     def get_ordering(self, request: HttpRequest) -> tuple[Any, ...]:
         """The most severe first; what is over, newest first."""

@@ -123,6 +123,7 @@ def test_many_who_look_and_tell_at_once_tell_once(sink: Sink) -> None:
         lookout.look_and_tell()
 
     assert Alert.objects.count() == ROUNDS
+    assert set(Alert.objects.values_list("occurrences", flat=True)) == {1}
     assert len(sink.taken()) == AlertNotice.objects.count() == ROUNDS
 
 

@@ -6,12 +6,14 @@ from typing import Any
 import pytest
 from django.db import connection
 
+from notifications.tasks import send_email
 from recovery import alerts, lookout, notices, severities
 from recovery.models import Alert, AlertNotice, Case, NoticeDelivery
 from recovery.wording import Wording
 from slotbase.lib.clock import Now
 from tests.adversity import Clock
-from tests.factories import make_staff
+from tests.factories import make_customer, make_staff
+from tests.notifications.conftest import queue
 from tests.recovery.alarm import Sink, make_due, report, sound, tell
 from tests.recovery.trouble import open_case
 
@@ -150,6 +152,23 @@ def test_without_channels_alerts_stand_in_the_back_office_alone(
     assert Alert.objects.get().status == "OPEN"
 
 
+def test_whoever_is_told_from_now_on_is_not_told_of_what_is_over(
+    sink: Sink, settings: Any
+) -> None:
+    url, settings.ALERT_WEBHOOK_URL = settings.ALERT_WEBHOOK_URL, ""
+    over = sound(1, "high")
+    sound(2, "high")
+    Alert.objects.filter(pk=over.pk).update(last_seen_at=Now() - timedelta(hours=1))
+    quiet = severities.CONDITIONS["provider_down"].quiet
+    alerts.resolve_quiet_alerts("provider_down", quiet, limit=10)
+    tell()
+
+    settings.ALERT_WEBHOOK_URL = url
+    tell()
+
+    assert sink.titles() == ["[high] Trouble 2"]
+
+
 def test_a_notice_goes_to_the_webhook_and_to_all_addresses(both: Sink) -> None:
     sound()
 
@@ -177,6 +196,25 @@ def test_a_notice_links_alert_case_and_runbook(sink: Sink, settings: Any) -> Non
     assert told["runbook"] == f"{office}runbooks/invariant_violation/"
     text = Wording(notice["text"], notice).text
     assert all(told[name] in text for name in ("alert", "case", "runbook"))
+
+
+def test_no_notice_has_the_name_or_the_address_of_a_customer(
+    both: Sink, settings: Any
+) -> None:
+    settings.NOTIFICATION_RETRY_SECONDS = []
+    customer = make_customer("Zoe Canary", email="zoe.canary@example.org")
+    queue(recipient=customer)
+    both.fails("4xx", "resend", status=422)
+    send_email()
+    assert Case.objects.get().kind == "notification_undeliverable"
+    lookout.look()
+    Alert.objects.update(tell_at=Now())
+
+    tell()
+
+    told = f"{both.taken()} {both.taken('resend')} {list(Alert.objects.values())}"
+    assert "notification_undeliverable" in told
+    assert "canary" not in told.lower()
 
 
 # --- Floods -------------------------------------------------------------------------
