@@ -21,7 +21,7 @@ from slotbase.lib.db import retry_on_conflict
 from slotbase.lib.errors import Unavailable
 
 CAPACITY = 1000  # different reports; the same one again is only counted
-PAUSE_SECONDS = 1.0  # after each writing: what comes meanwhile is written at once
+PAUSE_SECONDS = 1  # after each writing: what comes meanwhile is written at once
 LOG_SECONDS = 10
 
 log = structlog.get_logger(__name__)
@@ -44,7 +44,7 @@ def count(name: str) -> None:
     _reporter.add(name)
 
 
-def flush(seconds: float) -> bool:
+def flush(seconds: int) -> bool:
     """Wait until all is written, but not longer; returns whether it is."""
     return _reporter.flush(seconds)
 
@@ -60,7 +60,7 @@ class Reporter:
         self._waiting = OrderedDict[Key, int]()
         self._changed = threading.Condition()
         self._thread = threading.Thread()
-        self._lost, self._quiet_until = 0, 0.0
+        self._lost, self._quiet_until = 0, time.monotonic()
         self._is_writing = False
 
     def add(self, key: Key) -> None:
@@ -72,7 +72,7 @@ class Reporter:
                 self._waiting[key] = self._waiting.get(key, 0) + 1
             self._wake()
 
-    def flush(self, seconds: float) -> bool:
+    def flush(self, seconds: int) -> bool:
         """Wait until nothing waits; returns whether it was so in time."""
         with self._changed:
             return self._changed.wait_for(

@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from recovery.models import Alert
 from recovery.states import AlertStatus, CaseSeverity
 
-SECONDS = 5.0  # for so long a process does not ask again
+SECONDS = 5  # for so long a process does not ask again
 MOST = 100
 
 
@@ -28,7 +28,7 @@ class Glance:
 
 
 _NOTHING = Glance(0, None)
-_glance, _until = _NOTHING, 0.0
+_glance, _until = _NOTHING, time.monotonic()
 
 
 def open_alerts(request: HttpRequest) -> dict[str, Callable[[], Glance]]:  # noqa: ARG001 - Django's signature
@@ -47,7 +47,7 @@ def glance() -> Glance:
 def forget() -> None:
     """Look again at the next page: somebody has just acknowledged one."""
     global _until  # noqa: PLW0603 - as above
-    _until = 0.0
+    _until = time.monotonic()
 
 
 def _look() -> Glance:

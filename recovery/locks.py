@@ -173,8 +173,9 @@ def lock_quiet_alerts(category: str, age: timedelta, limit: int) -> list[Alert]:
     return _lock_open(quiet, limit)
 
 
+@transaction_required
 def _lock_open(alerts: QuerySet[Alert], limit: int) -> list[Alert]:
-    still_open = alerts.exclude(status=AlertStatus.RESOLVED).order_by("pk")
+    still_open = alerts.exclude(status=AlertStatus.RESOLVED).order_by("last_seen_at")
     return list(still_open.select_for_update(skip_locked=True, of=("self",))[:limit])
 
 
