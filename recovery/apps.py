@@ -16,6 +16,7 @@ class RecoveryConfig(AppConfig):
         from recovery import (  # noqa: PLC0415 - models must be loaded
             handlers,  # noqa: F401
             health,  # noqa: F401
+            lookout,  # noqa: F401
             provider_status,
         )
 

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from django.db import DatabaseError, connection, transaction
 
-from recovery.states import CASE_MOVES, RUN_MOVES
+from recovery.states import ALERT_MOVES, CASE_MOVES, RUN_MOVES
 from slotbase.lib.db import sqlstate
 from slotbase.lib.ids import oldest_id
 
@@ -229,6 +229,23 @@ register(
         "I6.case",
         "The history of a case is an unbroken legal chain that ends in its state.",
         unbroken_history("recovery_case", "case", CASE_MOVES, scope="case"),
+    ),
+    Invariant(
+        "I6.alert",
+        "The history of an alert is an unbroken legal chain that ends in its state.",
+        unbroken_history("recovery_alert", "alert", ALERT_MOVES),
+    ),
+    Invariant(
+        "I11.alert",
+        "A critical case that has been open for five minutes has an alert.",
+        "SELECT c.id FROM recovery_case c WHERE c.severity = 'critical'"
+        " AND c.status IN ('OPEN', 'CLAIMED')"
+        # One that was opened again is seen at that time.
+        " AND greatest(c.opened_at, c.last_seen_at)"
+        " < slotbase_now() - interval '5 minutes'"
+        " AND NOT EXISTS (SELECT FROM recovery_alert a"
+        "  WHERE a.case_id = c.id AND a.status <> 'RESOLVED')",
+        is_safety=False,
     ),
     Invariant(
         "I6.workflow",

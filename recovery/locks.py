@@ -1,18 +1,22 @@
 """Every lock of this app, last in the lock order of the product (bookings/locks.py).
 
-Among themselves: WorkflowRun, Case, then any other due row. The engine writes a due row
-last of all; that of a workflow is locked before, since who opens or closes the case of
-a run must know whether it is finished.
+Among themselves: WorkflowRun, Case, Alert, then any other due row. Many alerts by their
+ids, but for those who skip what is locked. The engine writes a due row last of all;
+that of a workflow is locked before, since who opens or closes the case of a run must
+know whether it is finished.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
+from django.db import connection
+from django.db.models import Q, QuerySet
+
 from recovery.errors import CaseNotFound
-from recovery.models import Case, DueRow, InboxEvent, WorkflowRun
-from recovery.states import CaseStatus
+from recovery.models import Alert, Case, DueRow, InboxEvent, WorkflowRun
+from recovery.states import AlertStatus, CaseStatus
 from slotbase.lib.clock import Now
 from slotbase.lib.db import transaction_required
 from slotbase.lib.errors import NotFound
@@ -124,3 +128,91 @@ def lock_late_runs(limit: int) -> list[WorkflowRun]:
         finished_at__isnull=True, is_late=False, limit_at__lte=Now()
     ).order_by("limit_at")
     return list(late.select_for_update(skip_locked=True, of=("self",))[:limit])
+
+
+@transaction_required
+def lock_alert(alert_id: UUID) -> Alert:
+    """An alert, locked.
+
+    Raises:
+        NotFound: there is none.
+    """
+    alerts = Alert.objects.select_for_update(of=("self",)).filter(pk=alert_id)
+    if (alert := alerts.first()) is None:
+        raise NotFound
+    return alert
+
+
+@transaction_required
+def lock_alerts_of(
+    fingerprints: Collection[str], *, resolved_within: timedelta
+) -> dict[str, Alert]:
+    """The alert of each fingerprint that is open, or was until lately, locked."""
+    recent = ~Q(status=AlertStatus.RESOLVED) | Q(
+        resolved_at__gt=Now() - resolved_within
+    )
+    found = Alert.objects.filter(recent, fingerprint__in=fingerprints).order_by("pk")
+    return {alert.fingerprint: alert for alert in found.select_for_update(of=("self",))}
+
+
+@transaction_required
+def lock_alerts_of_closed_cases(limit: int) -> list[Alert]:
+    """Alerts whose cases are closed, locked."""
+    over = Alert.objects.filter(
+        case__status__in=[CaseStatus.RESOLVED, CaseStatus.DISCARDED]
+    )
+    return _lock_open(over, limit)
+
+
+@transaction_required
+def lock_quiet_alerts(category: str, age: timedelta, limit: int) -> list[Alert]:
+    """Alerts of a category that have not been seen for so long, locked."""
+    quiet = Alert.objects.filter(
+        category=category, case__isnull=True, last_seen_at__lte=Now() - age
+    )
+    return _lock_open(quiet, limit)
+
+
+@transaction_required
+def _lock_open(alerts: QuerySet[Alert], limit: int) -> list[Alert]:
+    still_open = alerts.exclude(status=AlertStatus.RESOLVED).order_by("last_seen_at")
+    return list(still_open.select_for_update(skip_locked=True, of=("self",))[:limit])
+
+
+# Any numbers that nobody else takes.
+_WRITING, _FOLLOWING = 26_26_26, 26_26_27
+
+
+@transaction_required
+def try_lock_writing() -> bool:
+    """Whether this transaction alone may write notices now: it counts them first."""
+    return _try_lock(_WRITING)
+
+
+@transaction_required
+def try_lock_following() -> bool:
+    """Whether this transaction alone may raise alerts for cases: others need not."""
+    return _try_lock(_FOLLOWING)
+
+
+@transaction_required
+def _try_lock(number: int) -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [number])
+        row: tuple[bool] | None = cursor.fetchone()
+    return row is not None and row[0]
+
+
+@transaction_required
+def lock_alerts_to_tell(limit: int) -> list[Alert]:
+    """Alerts that are to be told now, locked."""
+    due = Alert.objects.filter(tell_at__lte=Now()).order_by("tell_at")
+    return list(due.select_for_update(skip_locked=True, of=("self",))[:limit])
+
+
+@transaction_required
+def lock_batch(severity: str, limit: int) -> list[Alert]:
+    """All alerts of a severity that wait to be told, due or not, locked."""
+    waiting = Alert.objects.filter(tell_at__isnull=False, severity=severity)
+    rows = waiting.order_by("tell_at")
+    return list(rows.select_for_update(skip_locked=True, of=("self",))[:limit])

@@ -1,4 +1,4 @@
-"""The states of deliveries, webhooks, workflows, cases, and the only legal moves."""
+"""The states of deliveries, webhooks, workflows, cases, alerts, and the legal moves."""
 
 from django.db.models import TextChoices
 
@@ -113,3 +113,35 @@ class CaseSeverity(TextChoices):
     HIGH = "high"
     MEDIUM = "medium"
     LOW = "low"
+
+
+class AlertStatus(TextChoices):
+    OPEN = "OPEN"
+    ACKED = "ACKED"
+    RESOLVED = "RESOLVED"
+
+
+ALERT_MOVES: dict[str, frozenset[str]] = {
+    AlertStatus.OPEN: frozenset({AlertStatus.ACKED, AlertStatus.RESOLVED}),
+    AlertStatus.ACKED: frozenset({AlertStatus.RESOLVED}),
+    # OPEN again: the same trouble came back within a day.
+    AlertStatus.RESOLVED: frozenset({AlertStatus.OPEN}),
+}
+
+
+class NoticeStatus(TextChoices):
+    PENDING = "PENDING"
+    DONE = "DONE"
+    # The channel refused it for good, or did not take it until it was too old.
+    FAILED = "FAILED"
+    EXPIRED = "EXPIRED"
+
+
+NOTICE_MOVES: dict[str, frozenset[str]] = {
+    NoticeStatus.PENDING: frozenset(
+        {NoticeStatus.DONE, NoticeStatus.FAILED, NoticeStatus.EXPIRED}
+    ),
+    NoticeStatus.DONE: frozenset(),
+    NoticeStatus.FAILED: frozenset(),
+    NoticeStatus.EXPIRED: frozenset(),
+}

@@ -6,11 +6,15 @@ from celery import current_task, shared_task
 from django.conf import settings
 
 from recovery import (
+    alerts,
     cases,
+    counts,
     deliveries,
     heartbeats,
     idempotency,
     inbox,
+    lookout,
+    notices,
     runs,
     violations,
     workflows,
@@ -43,6 +47,18 @@ def give_back_stale_claims(**_: object) -> None:
     _in_batches(cases.give_back_stale_claims)
 
 
+@shared_task(name="recovery.look_for_alerts")
+def look_for_alerts(**_: object) -> None:
+    """Find out of what somebody should know, and write what they are told."""
+    lookout.look()
+
+
+@shared_task(name="recovery.deliver_notices")
+def deliver_notices(*, channel: str, **_: object) -> None:
+    """Tell what is due by one channel."""
+    lookout.TELL[channel]()
+
+
 @shared_task(name="recovery.record_heartbeat")
 def record_heartbeat(*, queue: str, **_: object) -> None:
     """A worker is alive and serves this queue."""
@@ -51,12 +67,15 @@ def record_heartbeat(*, queue: str, **_: object) -> None:
 
 @shared_task(name="recovery.purge_history")
 def purge_history(**_: object) -> None:
-    """Forget what was kept long enough: answers, events, payloads, workflows."""
+    """Forget what was kept long enough, such as answers, events and payloads."""
     _in_batches(idempotency.purge_old_records)
     _in_batches(deliveries.purge_delivered_events)
     _in_batches(inbox.empty_old_webhooks)
     _in_batches(runs.purge_finished_runs)
+    _in_batches(alerts.purge_old_alerts)
+    _in_batches(notices.purge_old_notices)
     heartbeats.forget_old_heartbeats()
+    counts.forget_old_counts()
 
 
 @shared_task(name="recovery.check_invariants")

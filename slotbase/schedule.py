@@ -70,6 +70,13 @@ SCHEDULE = {
     "advance workflows": Entry(
         "recovery.advance_workflows", "default", settings.SWEEP_INTERVAL_SECONDS
     ),
+    "look for alerts": Entry("recovery.look_for_alerts", "default", 5),
+    "tell alerts by webhook": Entry(
+        "recovery.deliver_notices", "default", 5, {"channel": "webhook"}
+    ),
+    "tell alerts by mail": Entry(
+        "recovery.deliver_notices", "email", 5, {"channel": "mail"}
+    ),
     "give back stale claims": Entry("recovery.give_back_stale_claims", "default", 60),
     "purge history": Entry("recovery.purge_history", "default", 300),
     "refresh signing keys": Entry(

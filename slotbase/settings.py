@@ -69,6 +69,7 @@ INBOX_RETENTION_DAYS = env.int("INBOX_RETENTION_DAYS", default=90)
 WORKFLOW_RETENTION_DAYS = env.int("WORKFLOW_RETENTION_DAYS", default=90)
 HOLD_RETENTION_DAYS = env.int("HOLD_RETENTION_DAYS", default=90)
 NOTIFICATION_RETENTION_DAYS = env.int("NOTIFICATION_RETENTION_DAYS", default=90)
+ALERT_RETENTION_DAYS = env.int("ALERT_RETENTION_DAYS", default=90)
 MAX_BODY_BYTES = env.int("MAX_BODY_BYTES", default=256 * 1024)
 
 # --- Waits before the second and later attempts, in seconds --------------------
@@ -107,6 +108,10 @@ NOTIFICATION_RETRY_SECONDS = env.list(
     cast=int,
     default=[60, 120, 240, 480, 1800, 7200, 21600, 43200],
 )
+# The last one again and again, for 20 hours.
+ALERT_RETRY_SECONDS = env.list(
+    "ALERT_RETRY_SECONDS", cast=int, default=[5, 15, 30, 60, 120, 300]
+)
 PROFILE_RETRY_SECONDS = env.list(
     "PROFILE_RETRY_SECONDS",
     cast=int,
@@ -140,6 +145,11 @@ PROVIDER_WORKER_TIMEOUT_SECONDS = env.float(
 # Half of the threads of a web process may wait for providers.
 WEB_THREADS = env.int("WEB_THREADS", default=8)
 ANALYTICS_URL = env.str("ANALYTICS_URL", default="")
+# Who is told of trouble; with neither it stands in the back office alone.
+ALERT_WEBHOOK_URL = env.str("ALERT_WEBHOOK_URL", default="")
+ALERT_EMAIL_TO = env.list("ALERT_EMAIL_TO", default=[])
+# For links in alerts, such as https://booking.example.com.
+BACK_OFFICE_URL = env.str("BACK_OFFICE_URL", default="")
 STRIPE_API_BASE = env.str("STRIPE_API_BASE", default="https://api.stripe.com")
 STRIPE_API_VERSION = env.str("STRIPE_API_VERSION", default="2026-10-28.endive")
 RESEND_API_URL = env.str("RESEND_API_URL", default="https://api.resend.com")
@@ -217,6 +227,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "recovery.banner.open_alerts",
             ]
         },
     }

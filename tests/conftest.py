@@ -11,12 +11,15 @@ from django.db import connection
 from django.test import TransactionTestCase
 from rest_framework.test import APIClient
 
-from recovery import health, invariants
+from recovery import alerting, banner, health, invariants
 from slotbase.accounts.models import User
 from slotbase.accounts.services.groups import write_groups
 from slotbase.providers import reports
 
-pytest_plugins = ["tests.product", "tests.row_queue", "tests.adversity"]
+pytest_plugins = [
+    *("tests.product", "tests.row_queue", "tests.adversity"),
+    "tests.recovery.alarm",
+]
 
 KEPT_TABLES = {"django_migrations", "django_content_type", "auth_permission"}
 
@@ -98,6 +101,7 @@ def api_of(sandbox: Sandbox) -> Callable[[User], APIClient]:
 @pytest.fixture(autouse=True)
 def _empty_cache() -> None:
     cache.clear()
+    banner.forget()
 
 
 @pytest.fixture(autouse=True)
@@ -106,3 +110,11 @@ def _nothing_goes_on_beside_a_test(monkeypatch: pytest.MonkeyPatch) -> Iterator[
     monkeypatch.setattr(reports, "_listeners", [])
     yield
     health.forget()
+
+
+@pytest.fixture(autouse=True)
+def reporter(monkeypatch: pytest.MonkeyPatch) -> alerting.Reporter:
+    """Reports wait for `write_once`: no thread writes while a test does something."""
+    monkeypatch.setattr(alerting.Reporter, "_wake", lambda _: None)
+    alerting._reporter.start_afresh()
+    return alerting._reporter

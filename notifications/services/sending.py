@@ -22,6 +22,7 @@ from notifications.services.undeliverable import (
 from notifications.states import NotificationStatus
 from recovery import audit, rowqueue
 from slotbase.accounts.services.profiles import request_profile
+from slotbase.lib import tally
 from slotbase.lib.clock import Now, read_clock
 from slotbase.lib.db import retry_on_conflict, transaction_required
 from slotbase.lib.failpoints import failpoint
@@ -167,6 +168,7 @@ def _fail(
     if is_begun and (failure.was_tried or failure.misconfigured):
         outcome = failure.outcome or "error"
         record_attempt(message.pk, outcome=outcome, code=failure.code)
+        tally.count("mail_failed")
     unsure_since = _unsure_since(row, message, failure)
     to = _state_after(message, is_over=is_over, is_unsure=unsure_since is not None)
     record_move(message.pk, message.status, to, actor=BY)

@@ -1,5 +1,5 @@
 """Back office of recovery; importing the rooms registers their pages."""
 
-from recovery.admin import cases, engines, health, history, workflows
+from recovery.admin import alerts, cases, engines, health, history, workflows
 
-__all__ = ("cases", "engines", "health", "history", "workflows")
+__all__ = ("alerts", "cases", "engines", "health", "history", "workflows")

@@ -7,6 +7,7 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
 from recovery import inbox
+from slotbase.lib import tally
 from slotbase.lib.api.problems import INVALID, TOO_LARGE, kind_of, problem_json
 from slotbase.lib.errors import Unavailable
 from slotbase.providers.webhooks import BadWebhook, NotConfigured, read_webhook
@@ -31,6 +32,8 @@ def receive(request: HttpRequest, provider: str) -> HttpResponse:
         is_new = inbox.store(envelope)
     except BadWebhook as error:
         log.warning("webhook_refused", provider=provider, why=str(error))
+        if str(error) == "signature":
+            tally.count(f"bad_signature:{provider}")
         return problem_json(INVALID, f"Not a webhook of {provider}: {error}.")
     except NotConfigured:
         log.exception("webhook_without_secret", provider=provider)

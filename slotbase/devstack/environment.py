@@ -56,6 +56,8 @@ def settings(given: Given, addresses: Given, secret_key: str) -> dict[str, str]:
         "CLERK_AUTHORIZED_PARTIES": addresses["SLOTBASE_URL"],
         "CLERK_SECRET_KEY": "sk_test_sandbox",
         "ANALYTICS_URL": f"{sandbox}/analytics/events",
+        "ALERT_WEBHOOK_URL": f"{sandbox}/alerts/notices",
+        "BACK_OFFICE_URL": addresses["SLOTBASE_URL"],
         "STRIPE_API_BASE": f"{sandbox}/stripe",
         "STRIPE_SECRET_KEY": "sk_test_sandbox",
         "RESEND_API_URL": f"{sandbox}/resend",

@@ -2,7 +2,7 @@
 
 from django.apps import AppConfig
 
-from slotbase.lib.checks import refuse_unsafe_settings
+from slotbase.lib.checks import refuse_unsafe_settings, warn_if_nobody_is_told
 
 
 class LibConfig(AppConfig):
@@ -12,3 +12,4 @@ class LibConfig(AppConfig):
     def ready(self) -> None:
         """Refuse to start unsafe, whatever kind of process this is."""
         refuse_unsafe_settings()
+        warn_if_nobody_is_told()

@@ -4,10 +4,13 @@ import re
 from collections.abc import Iterator
 from itertools import pairwise
 
+import structlog
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from slotbase.lib import failpoints
+
+log = structlog.get_logger(__name__)
 
 DAY = 86_400
 # The least and the most of each number that is safe; see docs/reference/settings.md.
@@ -29,6 +32,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "WORKFLOW_RETENTION_DAYS": (1, 36_500),
     "HOLD_RETENTION_DAYS": (1, 36_500),
     "NOTIFICATION_RETENTION_DAYS": (2, 36_500),
+    "ALERT_RETENTION_DAYS": (1, 36_500),
     "MAX_BODY_BYTES": (1024, 10 * 1024 * 1024),
     "THROTTLE_USER_PER_MINUTE": (1, 10_000_000),
     "THROTTLE_ADDRESS_PER_MINUTE": (1, 10_000_000),
@@ -44,6 +48,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "PROVIDER_WORKER_TIMEOUT_SECONDS": (0.1, 60),
     "WEB_THREADS": (1, 1000),
 }
+ADDRESS = re.compile(r"[^\s@,<>]+@[^\s@,<>]+")
 LOOPBACK = {"localhost", "127.0.0.1", "[::1]"}
 
 
@@ -61,10 +66,20 @@ def refuse_unsafe_settings() -> None:
         *_unsafe_sign_in(),
         *_unsafe_payments(),
         *_unsafe_operations(),
+        *_unsafe_alerts(),
         *_unsafe_numbers(),
     ]
     if problems:
         raise ImproperlyConfigured("Unsafe settings. " + " ".join(problems))
+
+
+def warn_if_nobody_is_told() -> None:
+    """Say so if trouble stands in the back office alone, where nobody may look."""
+    is_told = settings.ALERT_WEBHOOK_URL or settings.ALERT_EMAIL_TO
+    if not settings.DEBUG and not is_told:
+        log.warning(
+            "alerts_are_told_to_nobody", set="ALERT_WEBHOOK_URL, ALERT_EMAIL_TO"
+        )
 
 
 def _unsafe_web() -> Iterator[str]:
@@ -119,6 +134,16 @@ def _unsafe_payments() -> Iterator[str]:
 def _unsafe_operations() -> Iterator[str]:
     if 0 < len(settings.OPS_TOKEN) < 24:
         yield "OPS_TOKEN: 24 or more random characters, or none."
+
+
+def _unsafe_alerts() -> Iterator[str]:
+    url = settings.ALERT_WEBHOOK_URL
+    if url and not settings.DEMO and not url.startswith("https://"):
+        yield "ALERT_WEBHOOK_URL: must be https."
+    if not all(ADDRESS.fullmatch(each) for each in settings.ALERT_EMAIL_TO):
+        yield "ALERT_EMAIL_TO: addresses like a@example.com, comma-separated."
+    if not settings.ALERT_RETRY_SECONDS or min(settings.ALERT_RETRY_SECONDS) < 1:
+        yield "ALERT_RETRY_SECONDS: one wait or more, each of a second or more."
 
 
 def _unsafe_numbers() -> Iterator[str]:

@@ -15,6 +15,7 @@ from django.db import (
     transaction,
 )
 
+from slotbase.lib import tally
 from slotbase.lib.errors import Unavailable
 
 P = ParamSpec("P")
@@ -69,6 +70,7 @@ def _wait_or_give_up(error: OperationalError, attempt: int, name: str) -> None:
     state = sqlstate(error)
     if state not in {SERIALIZATION_FAILURE, DEADLOCK_DETECTED}:
         raise error
+    tally.count("transaction_conflict")
     log.warning("transaction_conflict", sqlstate=state, attempt=attempt, name=name)
     if attempt + 1 == MAX_ATTEMPTS:
         raise Unavailable("The database is busy.") from error

@@ -7,6 +7,7 @@ from contextlib import ContextDecorator
 from math import ceil
 from typing import Literal
 
+from slotbase.lib import tally
 from slotbase.providers import reports
 from slotbase.providers.errors import BREAKER_OPEN, Outcome, ProviderError
 
@@ -69,17 +70,22 @@ class Breaker(ContextDecorator):
 
     def _learn(self, now: float, *, failed: bool) -> None:
         if self._trial == threading.get_ident():
-            self._trial = None
-            self._open_until = now + self._pause if failed else None
+            self._trial = self._open_until = None
+            if failed:
+                self._open(now)
         elif failed and self._open_until is None:
             self._failed_at.append(now)
             if self._is_too_much(now):
                 self._failed_at.clear()
-                self._open_until = now + self._pause
+                self._open(now)
 
     def _seconds_left(self, now: float) -> float | None:
         """For how long calls are refused; None if they are not."""
         return None if self._open_until is None else max(self._open_until - now, 0)
+
+    def _open(self, now: float) -> None:
+        self._open_until = now + self._pause
+        tally.count(f"breaker_opened:{self.name}")
 
     def _is_too_much(self, now: float) -> bool:
         is_full = len(self._failed_at) == self._failed_at.maxlen

@@ -1,10 +1,92 @@
 """What our own HTTP clients share: what an answer means, and a body read in time."""
 
+import os
+import threading
 import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any
 
 import requests
+import urllib3
 
 from slotbase.providers.errors import Outcome, ProviderError
+
+MAX_ANSWER_BYTES = 16 * 1024
+_BAD_ADDRESS = (
+    requests.exceptions.MissingSchema,
+    requests.exceptions.InvalidSchema,
+    requests.exceptions.InvalidURL,
+)
+_thread = threading.local()
+
+
+def post_json(  # noqa: PLR0913 - these make a call
+    url: str,
+    body: Mapping[str, Any],
+    *,
+    provider: str,
+    idempotency_key: str,
+    connect_seconds: float,
+    total_seconds: float,
+    refuse: Callable[[requests.Response], None],
+) -> None:
+    """Post JSON to whoever knows it again by its key, and read nothing of the answer.
+
+    `refuse` raises where the answer is no success, as `refuse_failure` does.
+
+    Raises:
+        ProviderError: no answer, or a refusal.
+    """
+    # requests takes it; its types do not say so.
+    timeout: Any = urllib3.Timeout(connect=connect_seconds, total=total_seconds)
+    deadline = time.monotonic() + total_seconds
+    try:
+        with _session().post(
+            url,
+            json=body,
+            headers={"Idempotency-Key": idempotency_key},
+            timeout=timeout,
+            allow_redirects=False,
+            stream=True,
+        ) as response:
+            refuse(response)
+            # Only a connection that was read to the end is used again. What the answer
+            # says does not matter.
+            with suppress(ProviderError, urllib3.exceptions.HTTPError):
+                read_body(
+                    response,
+                    provider=provider,
+                    deadline=deadline,
+                    most=MAX_ANSWER_BYTES,
+                )
+    except requests.RequestException as error:
+        # Without the error, which holds the address and so perhaps a key.
+        raise _classify(error, provider) from None
+
+
+def _session() -> requests.Session:
+    """One a thread, to keep its connection; a child of a fork makes its own."""
+    if getattr(_thread, "process", None) != os.getpid():
+        _thread.process, _thread.session = os.getpid(), requests.Session()
+    session: requests.Session = _thread.session
+    return session
+
+
+def _classify(error: requests.RequestException, provider: str) -> ProviderError:
+    if isinstance(error, _BAD_ADDRESS):
+        outcome, code = Outcome.CONFIGURATION, "bad_address"
+    elif _was_not_reached(error):
+        outcome, code = Outcome.NOT_EXECUTED, "not_reached"
+    else:
+        outcome, code = Outcome.UNKNOWN, "no_answer"
+    return ProviderError(outcome, provider=provider, code=code)
+
+
+def _was_not_reached(error: requests.RequestException) -> bool:
+    reason = getattr(error.args[0], "reason", None) if error.args else None
+    # A refused connection and a name that is not found are kinds of it.
+    return isinstance(reason, urllib3.exceptions.ConnectTimeoutError)
 
 
 def refuse_failure(response: requests.Response, *, provider: str) -> None:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from types import FrameType
 
+from slotbase.sandbox.alerts import Alerts
 from slotbase.sandbox.analytics import Analytics
 from slotbase.sandbox.clerk import Clerk
 from slotbase.sandbox.fields import ControlError
@@ -29,7 +30,7 @@ def main() -> None:
     webhooks = Webhooks()
     stripe = Stripe(webhooks=webhooks)
     resend = Resend(webhooks=webhooks)
-    server.sandbox = Sandbox([clerk, stripe, resend, Analytics()], webhooks)
+    server.sandbox = Sandbox([clerk, stripe, resend, Analytics(), Alerts()], webhooks)
     for wish in options.webhook:
         _send_webhooks(webhooks, wish)
     sys.stderr.write(f"sandbox: listening on {server.url}\n")

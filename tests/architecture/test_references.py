@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from recovery import cases, invariants
+from recovery import cases, invariants, severities
 from tests.architecture.source import ROOT, Source, dotted, planted, read_sources
 
 DOCS = ROOT / "docs" / "reference"
@@ -128,6 +128,35 @@ def test_every_runbook_says_what_happened_and_when_to_worry() -> None:
         for part in ("**What happened.**", "**When to worry.**"):
             assert part in text, kind
         assert text.count("\n") < 40, kind
+
+
+def test_every_condition_for_an_alert_stands_in_the_table_of_alerts() -> None:
+    page = (DOCS / "alerts.md").read_text()
+    row = re.compile(r"^\| `(\w+)` \| (?:critical|high|medium|low) \|", re.MULTILINE)
+    listed = set(row.findall(page))
+
+    assert listed == set(severities.CONDITIONS)
+    for each in severities.CONDITIONS.values():
+        facts = (each.severity, each.audience, each.opened_when, each.by_itself)
+        assert f"| `{each.name}` | {' | '.join(facts)} |" in page
+
+
+def test_every_alert_has_its_runbook() -> None:
+    folder = ROOT / "docs" / "runbooks"
+    of_conditions = {
+        path.read_text().split(":")[0].removeprefix("# "): path
+        for path in (folder / "alerts").glob("*.md")
+        if path.name != "README.md"
+    }
+
+    assert set(of_conditions) == set(severities.CONDITIONS)
+    listed = (folder / "alerts" / "README.md").read_text()
+    for name, path in of_conditions.items():
+        text = path.read_text()
+        assert f"[{name}]({path.name})" in listed
+        assert path.stem == name.replace("_", "-")
+        for part in ("**What happened.**", "**What to check**", "**When to worry.**"):
+            assert part in text, name
 
 
 def targets(makefile: str) -> set[str]:

@@ -25,11 +25,24 @@ from notifications.models import Notification
 from notifications.services.retention import empty_old_mails
 from payments.models import CardPayment, Reconciliation, Refund
 from recovery import vitals
+from recovery.alerts import purge_old_alerts
 from recovery.deliveries import purge_delivered_events
 from recovery.idempotency import purge_old_records
 from recovery.inbox import empty_old_webhooks
-from recovery.locks import claim_due_row, lock_late_runs
-from recovery.models import EventDelivery, InboxEvent, RuleCheck, WorkflowRun
+from recovery.locks import (
+    claim_due_row,
+    lock_alerts_to_tell,
+    lock_late_runs,
+    lock_quiet_alerts,
+)
+from recovery.models import (
+    EventDelivery,
+    InboxEvent,
+    NoticeDelivery,
+    RuleCheck,
+    WorkflowRun,
+)
+from recovery.notices import purge_old_notices
 from recovery.runs import purge_finished_runs
 from slotbase.accounts.models import ProfileFetch
 from slotbase.lib.clock import read_clock
@@ -270,6 +283,71 @@ def counted(look: Callable[[Ask], Iterable[vitals.Check]]) -> list[None]:
     return [None] * check.details["count"]
 
 
+ALERTS = f"""
+INSERT INTO recovery_alert (id, category, fingerprint, status, severity, audience,
+    title, occurrences, first_seen_at, last_seen_at, tell_at, resolved_at)
+SELECT gen_random_uuid(), '{{category}}', at::text, '{{status}}', 'high', 'o', 't', 1,
+    at, at, {{tell_at}}, {{resolved_at}} {MOMENTS}
+"""
+NOTICES = f"""
+INSERT INTO recovery_alertnotice (id, severity, is_summary, title, body, created_at)
+SELECT gen_random_uuid(), 'high', false, 't', '{{{{}}}}', at {MOMENTS}
+"""
+THEIR_DELIVERIES = """
+INSERT INTO recovery_noticedelivery (notice_id, channel, next_run_at)
+SELECT id, 'webhook', created_at FROM recovery_alertnotice
+"""
+TELLING = Sweep(
+    lambda: lock_alerts_to_tell(LIMIT),
+    (
+        ALERTS.format(
+            category="c",
+            status="OPEN",
+            age="interval '0'",
+            tell_at="at",
+            resolved_at="NULL",
+        ),
+    ),
+    *("recovery_alert_to_tell", "tell_at"),
+)
+QUIET = Sweep(
+    lambda: lock_quiet_alerts("c", timedelta(minutes=2), LIMIT),
+    (
+        ALERTS.format(
+            category="c",
+            status="OPEN",
+            age="interval '2 minutes'",
+            tell_at="NULL",
+            resolved_at="NULL",
+        ),
+    ),
+    *("recovery_alert_open", "last_seen_at"),
+)
+ALERT_PURGE = Sweep(
+    lambda: [None] * purge_old_alerts.__wrapped__(limit=LIMIT),
+    (
+        ALERTS.format(
+            category="c",
+            status="RESOLVED",
+            age="interval '90 days'",
+            tell_at="NULL",
+            resolved_at="at",
+        ),
+    ),
+    *("recovery_alert_resolved", "resolved_at"),
+)
+NOTIFYING = Sweep(
+    lambda: claim_all(NoticeDelivery, channel="webhook"),
+    (NOTICES.format(age="interval '0'"), THEIR_DELIVERIES),
+    *("recovery_notice_due", "next_run_at"),
+)
+NOTICE_PURGE = Sweep(
+    lambda: [None] * purge_old_notices.__wrapped__(limit=LIMIT),
+    (NOTICES.format(age="interval '90 days'"),),
+    *("recovery_alertnotice_created_at", "created_at"),
+)
+
+
 def claim_all(model: Any, **conditions: Any) -> list[Any]:
     """Claim as a sweep does, from both ends, until nothing is due."""
     rows = []
@@ -365,6 +443,7 @@ def is_served(sweep: Sweep, nodes: list[dict[str, Any]]) -> bool:
         *(PAYING, REFUNDING, RECONCILING),
         CHECKING,
         *(COUNTING_EVENTS, COUNTING_WEBHOOKS, COUNTING_WORKFLOWS),
+        *(TELLING, QUIET, ALERT_PURGE, NOTIFYING, NOTICE_PURGE),
     ],
     ids=[
         *("expiry", "ending", "hold purge", "key purge"),
@@ -374,6 +453,7 @@ def is_served(sweep: Sweep, nodes: list[dict[str, Any]]) -> bool:
         *("paying", "refunding", "reconciling"),
         "checking",
         *("counting events", "counting webhooks", "counting workflows"),
+        *("telling", "quiet alerts", "alert purge", "notifying", "notice purge"),
     ],
 )
 def test_a_sweep_is_served_by_its_index(sweep: Sweep) -> None:

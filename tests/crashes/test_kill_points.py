@@ -57,7 +57,7 @@ AFTER_COMMIT = "committed"  # one that the workers bring with them
 # In test_money_kill_points.py.
 QUEUES_OF_MONEY = (
     *("card_payment", "refund", "stripe_events"),
-    *("workflow", "email", "profiles", "invariants"),
+    *("workflow", "email", "profiles", "invariants", "alert"),
 )
 POINTS_OF_MONEY = ("booking.asked", "booking.confirming", "email.rendered")
 

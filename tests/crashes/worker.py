@@ -51,6 +51,7 @@ class Workers:
             "DATABASE_URL": urlsplit(given)._replace(path=f"/{database}").geturl(),
             "DJANGO_SETTINGS_MODULE": "slotbase.settings",
             "ANALYTICS_URL": f"{os.environ['SANDBOX_URL']}/analytics/events",
+            "ALERT_WEBHOOK_URL": f"{os.environ['SANDBOX_URL']}/alerts/notices",
         }
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - see close
         self._parent = subprocess.Popen(

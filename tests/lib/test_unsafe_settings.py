@@ -122,6 +122,10 @@ def is_refused(settings: Settings, **over: Any) -> str:
         ("PROVIDER_WORKER_TIMEOUT_SECONDS", 61),
         ("WEB_THREADS", 0),
         ("OPS_TOKEN", "23-characters-are-short"),
+        ("ALERT_WEBHOOK_URL", "http://ops.example/hook"),
+        ("ALERT_EMAIL_TO", ["ops@example.com", "Ops <ops>"]),
+        ("ALERT_RETRY_SECONDS", []),
+        ("ALERT_RETRY_SECONDS", [0]),
     ],
 )
 def test_a_single_unsafe_value_is_refused_by_its_name(
@@ -149,6 +153,13 @@ def test_a_single_unsafe_value_is_refused_by_its_name(
 )
 def test_what_is_safe_is_not_refused(settings: Settings, over: dict[str, Any]) -> None:
     assert is_refused(settings, **over) == ""
+
+
+def test_a_start_without_anybody_to_be_alerted_is_warned_of() -> None:
+    word = "alerts_are_told_to_nobody"
+
+    assert word in start().stderr
+    assert word not in start(ALERT_EMAIL_TO="ops@example.com").stderr
 
 
 def test_a_database_that_is_no_postgresql_is_refused() -> None:

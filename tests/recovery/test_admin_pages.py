@@ -27,8 +27,10 @@ from payments.models import (
     Refund,
     RefundFailure,
 )
-from recovery import heartbeats, provider_status
+from recovery import heartbeats, lookout, provider_status
 from recovery.models import (
+    Alert,
+    AlertNotice,
     AuditEntry,
     Case,
     EventDelivery,
@@ -55,7 +57,7 @@ PAGES = {
     CancellationPolicy,
     *(User, Venue, Group, PeriodicTask),
     *(Case, WebhookFailure, InboxEvent, OutboxEvent, EventDelivery, Heartbeat),
-    *(Notification, WorkflowRun, ProviderStatus),
+    *(Notification, WorkflowRun, ProviderStatus, Alert, AlertNotice),
     *MONEY,
 }
 EACH_PAGE = pytest.mark.parametrize("model", sorted(PAGES, key=lambda m: m.__name__))
@@ -67,7 +69,7 @@ def superuser() -> User:
 
 
 @pytest.fixture
-def rows(client: Client, superuser: User) -> Client:
+def rows(client: Client, superuser: User, settings: Any) -> Client:
     """A superuser's client, and a row on every page."""
     venue = make_booking().resource.venue
     CancellationPolicy.objects.create(venue=venue, name="Until the day before")
@@ -82,6 +84,8 @@ def rows(client: Client, superuser: User) -> Client:
     provider_status.write({"stripe": provider_status.Tally()})
     queue(venue_id=venue.pk)
     make_some_of_each(venue, superuser)
+    settings.ALERT_WEBHOOK_URL = "https://ops.example.com/"
+    lookout.look()
     client.force_login(superuser)
     return client
 
@@ -186,7 +190,7 @@ def test_not_even_a_superuser_deletes(rows: Client, model: Any) -> None:
     [
         *(Booking, BookingHold, AuditEntry, Group, Case, WebhookFailure),
         *(InboxEvent, OutboxEvent, EventDelivery, Heartbeat, WorkflowRun),
-        *(Notification, ProviderStatus),
+        *(Notification, ProviderStatus, Alert, AlertNotice),
         *MONEY,
     ],
 )

@@ -17,6 +17,7 @@ CUSTOMERS = ("accounts.user",)
 VENUES = ("accounts.venue", "accounts.venuestaff")
 HISTORY = ("recovery.auditentry",)
 CASES = ("recovery.case", "recovery.webhookfailure", "recovery.inboxevent")
+ALERTS = ("recovery.alert", "recovery.alertnotice")
 EVENTS = ("recovery.outboxevent", "recovery.eventdelivery")
 MESSAGES = ("notifications.notification",)
 WORKFLOWS = ("recovery.workflowrun",)
@@ -30,6 +31,7 @@ HEALTH = ("recovery.providerstatus",)
 ENGINES = (*EVENTS, *WORKFLOWS, *HEALTH, "recovery.heartbeat")
 EVERYTHING = (
     *(*CATALOGUE, *SALES, *CUSTOMERS, *VENUES, *HISTORY, *CASES, *ENGINES),
+    *ALERTS,
     *(*MESSAGES, *MONEY, *FAILURES, *COMPARISONS),
     *("bookings.slotclaim", "recovery.idempotencyrecord"),
     *("django_celery_beat.periodictask", "auth.group"),
@@ -46,9 +48,9 @@ def _may(actions: str, *models: str) -> set[str]:
 
 
 SEE_CONTACT_DATA = {"accounts.see_contact_data"}
-# Claim and close cases, replay and ignore webhooks.
-WORK_ON_CASES = _may("view", *CASES) | _may(
-    "change", "recovery.case", "recovery.inboxevent"
+# Claim and close cases, replay and ignore webhooks, acknowledge alerts.
+WORK_ON_CASES = _may("view", *CASES, *ALERTS) | _may(
+    "change", "recovery.case", "recovery.inboxevent", "recovery.alert"
 )
 # Give money back by card and decide about what went wrong; hand out what is owed.
 REFUND, PAY_OUT = {"payments.refund_payment"}, {"payments.pay_out_refund"}

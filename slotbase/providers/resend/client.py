@@ -1,7 +1,7 @@
 """Sends mails through Resend."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import requests
@@ -28,7 +28,7 @@ breaker = Breaker("resend")
 def send_email(  # noqa: PLR0913 - these make a mail
     *,
     sender: str,
-    to: str,
+    to: str | Sequence[str],
     subject: str,
     html: str,
     text: str,
@@ -45,7 +45,7 @@ def send_email(  # noqa: PLR0913 - these make a mail
     """
     mail: dict[str, Any] = {
         "from": sender,
-        "to": [to],
+        "to": [to] if isinstance(to, str) else [*to],
         "subject": subject,
         "html": html,
         "text": text,
