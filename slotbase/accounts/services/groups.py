@@ -12,7 +12,7 @@ CATALOGUE = (
     "bookings.cancellationpolicy",
     "bookings.cancellationtier",
 )
-SALES = ("bookings.booking", "bookings.bookinghold")
+SALES = ("bookings.booking", "bookings.bookinghold", "bookings.waitlistentry")
 CUSTOMERS = ("accounts.user",)
 VENUES = ("accounts.venue", "accounts.venuestaff")
 HISTORY = ("recovery.auditentry",)
