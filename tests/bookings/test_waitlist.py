@@ -6,6 +6,7 @@ from datetime import datetime, time, timedelta
 import pytest
 
 from bookings.errors import (
+    HoldLimit,
     NothingOffered,
     ResourceClosed,
     ResourceNotFound,
@@ -135,12 +136,9 @@ def test_what_a_paid_booking_had_is_passed_on_when_it_is_cancelled() -> None:
     assert offer_of(entry).price_minor == 2400
 
 
-def test_an_offer_has_todays_price_and_its_own_time_and_counts_for_no_limit() -> None:
+def test_an_offer_has_todays_price_and_its_own_time() -> None:
     court = make_priced_resource()
-    hold, alice = make_hold(resource=court), make_customer()
-    entry = make_entry(resource=court, customer=alice)
-    for _ in range(3):
-        make_hold(customer=alice)
+    hold, entry = make_hold(resource=court), make_entry(resource=court)
     court.price_minor = 1500
     court.save()
 
@@ -150,7 +148,19 @@ def test_an_offer_has_todays_price_and_its_own_time_and_counts_for_no_limit() ->
     lasts = offer.expires_at - offer.created_at
     assert timedelta(seconds=899) < lasts <= timedelta(seconds=900)
     assert offer.price_minor == 3000
-    assert make_hold(resource=court, customer=make_customer(), start=tomorrow(15))
+
+
+def test_offers_do_not_count_against_the_limit_of_holds() -> None:
+    alice = make_customer()
+    make_entry(resource=make_resource(), customer=alice)
+    for _ in range(3):
+        make_hold(customer=alice)
+
+    with pytest.raises(HoldLimit):
+        make_hold(customer=alice)
+    assert states(make_entry(resource=make_resource(), customer=alice)) == [
+        WaitlistStatus.OFFERED
+    ]
 
 
 def test_an_offer_ends_when_the_slot_cannot_be_booked_any_more() -> None:
