@@ -202,6 +202,7 @@ def lock_line(resource_id: int, reach: Interval) -> list[WaitlistEntry]:
     return _lock_entries(waiting_in(resource_id, reach))
 
 
+@transaction_required
 def _lock_entries(entries: QuerySet[WaitlistEntry]) -> list[WaitlistEntry]:
     locked = entries.select_for_update(of=("self",)).order_by("pk")
     return list(locked.select_related("resource__venue"))
