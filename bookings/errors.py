@@ -44,6 +44,21 @@ class HoldLimit(TooMany):
         )
 
 
+class WaitlistEntryNotFound(NotFound):
+    title = "You do not wait for this"
+
+
+class WaitlistLimit(TooMany):
+    code, title = "waitlist_limit", "You wait for as many slots as you may"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"You may wait for {limit} slots at a time. Leave one first.")
+
+
+class NothingOffered(InvalidState):
+    """There is no offer that could be declined, or it has run out."""
+
+
 class HoldHasExpired(Gone):
     code, title = "hold_expired", "The hold has expired"
 

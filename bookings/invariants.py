@@ -1,7 +1,7 @@
 """What must always hold for holds, claims and bookings."""
 
 from bookings.models import Booking
-from bookings.states import BOOKING_MOVES, HOLD_MOVES
+from bookings.states import BOOKING_MOVES, HOLD_MOVES, WAITLIST_MOVES
 from recovery.invariants import Invariant, only, recent, register, unbroken_history
 from recovery.privileges import never_delete
 
@@ -35,6 +35,11 @@ recent(
     "payable",
     "SELECT payable_id FROM bookings_bookinghold WHERE status = 'ACTIVE'",
     *_open("payable_id"),
+)
+recent(
+    "waitlist",
+    "SELECT id FROM bookings_waitlistentry WHERE id >= {since}",
+    "SELECT id FROM bookings_waitlistentry WHERE status IN ('WAITING', 'OFFERED')",
 )
 
 # Computed from holds and bookings, not from claims: it must not believe the guard.
@@ -75,6 +80,23 @@ _CLAIMS = f"""
         WHEN h.status = 'CONFIRMED' AND b.status IN ('CONFIRMED', 'CHECKED_IN')
         THEN false
         ELSE claims.n <> 0 END
+"""
+
+_OFFERS = f"""
+    SELECT 'entry ' || w.id FROM bookings_waitlistentry w
+    LEFT JOIN bookings_bookinghold h ON h.id = w.hold_id
+    WHERE {only("w.id", "waitlist")} AND (CASE w.status
+        WHEN 'WAITING' THEN w.hold_id IS NOT NULL
+        WHEN 'OFFERED' THEN h.status IS DISTINCT FROM 'ACTIVE'
+        WHEN 'CLAIMED' THEN h.status IS DISTINCT FROM 'CONFIRMED'
+        ELSE h.status IN ('ACTIVE', 'CONFIRMED') END
+      OR (h.customer_id, h.resource_id, h.start_time, h.end_time, h.source)
+         <> (w.customer_id, w.resource_id, w.start_time, w.end_time, 'WAITLIST'))
+    UNION ALL
+    SELECT 'hold ' || h.id FROM bookings_bookinghold h
+    WHERE h.status = 'ACTIVE' AND h.source = 'WAITLIST'
+      AND NOT EXISTS (SELECT FROM bookings_waitlistentry w
+        WHERE w.hold_id = h.id AND w.status = 'OFFERED')
 """
 
 # Money that is not owed, and money of a sale that was never made; two minutes are for
@@ -133,6 +155,26 @@ register(
         "Active holds and bookings own just their claims.",
         _CLAIMS,
         freezes=True,
+    ),
+    Invariant(
+        "I6.waitlist",
+        "The history of a waitlist entry is an unbroken legal chain that ends in its"
+        " state.",
+        unbroken_history(
+            "bookings_waitlistentry", "waitlistentry", WAITLIST_MOVES, scope="waitlist"
+        ),
+    ),
+    Invariant(
+        "I7.offers",
+        "An offer is an active hold of whoever waited, and becomes their booking.",
+        _OFFERS,
+    ),
+    Invariant(
+        "I11.waitlist",
+        "Whoever waits has been looked at within five minutes.",
+        "SELECT id FROM bookings_waitlistentry WHERE status = 'WAITING'"
+        " AND looked_at < slotbase_now() - interval '5 minutes'",
+        is_safety=False,
     ),
     Invariant(
         "I7.confirmed",

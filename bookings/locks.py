@@ -6,18 +6,25 @@ counter, Notification, other recovery rows; many of a kind by primary key. A cla
 never locked: the row lock of its hold guards it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.db import connection
-from django.db.models import DateTimeField, ExpressionWrapper, F, Value
+from django.db import connection, transaction
+from django.db.models import DateTimeField, ExpressionWrapper, F, QuerySet, Value
 from psycopg.types.json import Jsonb
 
-from bookings.errors import BookingNotFound, HoldNotFound
+from bookings.errors import BookingNotFound, HoldNotFound, WaitlistEntryNotFound
 from bookings.hours import Interval
-from bookings.models import Booking, BookingHold
-from bookings.states import BookingStatus, HoldStatus
+from bookings.models import Booking, BookingHold, WaitlistEntry
+from bookings.states import (
+    OPEN_ENTRIES,
+    BookingStatus,
+    HoldSource,
+    HoldStatus,
+    WaitlistStatus,
+)
 from recovery import audit, outbox, violations
 from slotbase.lib.clock import Now
 from slotbase.lib.db import transaction_required
@@ -48,7 +55,7 @@ def lock_resource(resource_id: int) -> None:
 
 @transaction_required
 def lock_hold(hold_id: UUID, *, customer_id: UUID) -> BookingHold:
-    """A hold of this customer, locked.
+    """A hold of this customer, locked; an offer together with its waitlist entry.
 
     Raises:
         HoldNotFound: there is none, or it is somebody else's.
@@ -63,6 +70,8 @@ def lock_hold(hold_id: UUID, *, customer_id: UUID) -> BookingHold:
     if hold is None:
         raise HoldNotFound
     violations.refuse_if_broken(hold.pk, hold.payable_id)
+    if hold.source == HoldSource.WAITLIST:
+        _lock_entries(WaitlistEntry.objects.filter(hold=hold))
     return hold
 
 
@@ -156,7 +165,116 @@ def claim_ended_bookings(limit: int) -> list[Booking]:
     return list(bookings.select_for_update(skip_locked=True, of=("self",)))
 
 
+# --- The line of those who wait ----------------------------------------------------
+
+# What holds occupy, and the resource's buffers around what is waited for. Two parts,
+# since each has an index of its own.
+_LINE_BEHIND = f"""
+SELECT w.id FROM bookings_waitlistentry w
+WHERE w.hold_id = ANY(%(ids)s) AND w.status = '{WaitlistStatus.OFFERED}'
+UNION
+SELECT w.id FROM bookings_bookinghold h
+JOIN bookings_resource r ON r.id = h.resource_id
+JOIN bookings_waitlistentry w
+    ON w.resource_id = r.id AND w.status = '{WaitlistStatus.WAITING}'
+   AND w.start_time < h.end_time
+       + (h.buffer_after_minutes + r.buffer_before_minutes) * interval '1 minute'
+   AND w.end_time > h.start_time
+       - (h.buffer_before_minutes + r.buffer_after_minutes) * interval '1 minute'
+WHERE h.id = ANY(%(ids)s)
+"""  # noqa: S608 - only our own state names
+
+
+@transaction_required
+def lock_line_behind(hold_ids: Sequence[UUID]) -> list[WaitlistEntry]:
+    """Who waits for time of these locked holds, and whose offers they are; locked.
+
+    Who hands time on locks all who may want it: two who do so at once take turns.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_LINE_BEHIND, {"ids": [*hold_ids]})
+        ids = [row[0] for row in cursor.fetchall()]
+    if not ids:
+        return []
+    found = WaitlistEntry.objects.filter(pk__in=ids, status__in=OPEN_ENTRIES)
+    return _lock_entries(found)
+
+
+def waiting_in(resource_id: int, reach: Interval) -> QuerySet[WaitlistEntry]:
+    """Who waits for a slot that collides with this time (`Rules.reach`)."""
+    return WaitlistEntry.objects.filter(
+        resource=resource_id,
+        status=WaitlistStatus.WAITING,
+        start_time__lt=reach.end,
+        end_time__gt=reach.start,
+    )
+
+
+@transaction_required
+def lock_line(resource_id: int, reach: Interval) -> list[WaitlistEntry]:
+    """Those of `waiting_in`, locked."""
+    return _lock_entries(waiting_in(resource_id, reach))
+
+
+@transaction_required
+def _lock_entries(entries: QuerySet[WaitlistEntry]) -> list[WaitlistEntry]:
+    locked = entries.select_for_update(of=("self",)).order_by("pk")
+    return list(locked.select_related("resource__venue"))
+
+
+@transaction_required
+def lock_entry_with_hold(
+    entry_id: UUID, *, customer_id: UUID | None = None
+) -> WaitlistEntry:
+    """A waitlist entry (of this customer), locked after the hold of its offer.
+
+    Raises:
+        WaitlistEntryNotFound: there is none, or it is somebody else's.
+    """
+    mine = WaitlistEntry.objects.filter(pk=entry_id)
+    if customer_id is not None:
+        mine = mine.filter(customer=customer_id)
+    while True:
+        hold_ids = list(mine.values_list("hold", flat=True))
+        with transaction.atomic():
+            holds = BookingHold.objects.select_for_update().filter(pk__in=hold_ids)
+            list(holds.values("pk"))
+            entries = _lock_entries(mine)
+            if not entries:
+                raise WaitlistEntryNotFound
+            if entries[0].hold_id in hold_ids:
+                return entries[0]
+            # An offer came meanwhile: give the lock back, to take both in their order.
+            transaction.set_rollback(True)
+
+
+@transaction_required
+def lock_waiting_entry(entry_id: UUID) -> WaitlistEntry | None:
+    """An entry that still waits, locked; None if it does not."""
+    waiting = WaitlistEntry.objects.filter(pk=entry_id, status=WaitlistStatus.WAITING)
+    return next(iter(_lock_entries(waiting)), None)
+
+
+@transaction_required
+def claim_unseen_entries(limit: int, *, unseen_for: timedelta) -> list[UUID]:
+    """Note a look at entries that wait, those longest not looked at first; their ids.
+
+    Entries at which somebody else is are left out.
+    """
+    unseen = WaitlistEntry.objects.filter(
+        status=WaitlistStatus.WAITING,
+        looked_at__lte=Now() - unseen_for,
+    )
+    claimed = unseen.order_by("looked_at").select_for_update(skip_locked=True)
+    ids = list(claimed.values_list("pk", flat=True)[:limit])
+    WaitlistEntry.objects.filter(pk__in=ids).update(looked_at=Now())
+    return ids
+
+
+# --- Claims ------------------------------------------------------------------------
+
 # Claims, hold, its first audit entry and its event by one statement: all or nothing.
+# Where somebody waits for that time there are no claims, unless it is seen to.
 # ON CONFLICT waits for whoever is about to take the same time and then answers; a plain
 # INSERT would deadlock with them instead. Never use save() here (ADR 0004).
 _INSERT_HOLD = f"""
@@ -164,6 +282,10 @@ WITH claims AS (
     INSERT INTO bookings_slotclaim (unit_id, during, hold_id)
     SELECT unit_id, tstzrange(%(occupied_from)s, %(occupied_to)s, '[)'), %(id)s
     FROM unnest(%(unit_ids)s::bigint[]) AS unit_id
+    WHERE %(may_pass)s OR NOT EXISTS (
+        SELECT FROM bookings_waitlistentry w
+        WHERE w.resource_id = %(resource_id)s AND w.status = 'WAITING'
+          AND w.start_time < %(reach_to)s AND w.end_time > %(reach_from)s)
     ON CONFLICT DO NOTHING RETURNING unit_id),
 hold AS (
     INSERT INTO bookings_bookinghold (id, resource_id, customer_id, start_time,
@@ -172,7 +294,7 @@ hold AS (
     SELECT %(id)s, %(resource_id)s, %(customer_id)s, %(start_time)s, %(end_time)s,
         %(buffer_before_minutes)s, %(buffer_after_minutes)s, %(units)s, 'ACTIVE',
         %(hold_source)s, %(price_minor)s, %(currency)s, %(payable_id)s,
-        slotbase_now() + %(ttl)s
+        least(slotbase_now() + %(ttl)s, %(until)s::timestamptz)
     WHERE (SELECT count(*) FROM claims) = cardinality(%(unit_ids)s::bigint[])
     RETURNING id, created_at, expires_at),
 new_event AS (
@@ -188,10 +310,21 @@ _FIELDS = (
 )
 
 
+@dataclass(frozen=True)
+class Terms:
+    """Who makes a hold, and how long it lasts: `ttl`, but not beyond `until`.
+
+    `may_pass`: those who wait for this time were asked before, or it is for them.
+    """
+
+    ttl: timedelta
+    actor: audit.Actor
+    until: datetime | None = None
+    may_pass: bool = False
+
+
 @transaction_required
-def insert_hold(
-    hold: BookingHold, units: dict[int, int], *, ttl: timedelta, actor: audit.Actor
-) -> bool:
+def insert_hold(hold: BookingHold, units: dict[int, int], terms: Terms) -> bool:
     """Make a hold that occupies these units (numbers to ids), all of them or say False.
 
     The one place where claims of holds are made. After False the caller must not commit
@@ -199,10 +332,17 @@ def insert_hold(
     """
     hold.units = [*units]
     occupied = hold.occupied
+    before, after = (
+        timedelta(minutes=minutes)
+        for minutes in (hold.buffer_before_minutes, hold.buffer_after_minutes)
+    )
     parameters = {
         **{name: getattr(hold, name) for name in _FIELDS},
         **audit.entry_parameters(
-            actor=actor, action="hold.created", subject="hold", move=("", hold.status)
+            actor=terms.actor,
+            action="hold.created",
+            subject="hold",
+            move=("", hold.status),
         ),
         **outbox.event_parameters("booking.hold.created", subject="hold"),
         "event_id": uuid7(),
@@ -211,7 +351,11 @@ def insert_hold(
         "occupied_to": occupied.end,
         "unit_ids": [*units.values()],
         "hold_source": hold.source,
-        "ttl": ttl,
+        "ttl": terms.ttl,
+        "until": terms.until,
+        "may_pass": terms.may_pass,
+        "reach_from": occupied.start - after,
+        "reach_to": occupied.end + before,
     }
     with connection.cursor() as cursor:
         cursor.execute(_INSERT_HOLD, parameters)
@@ -239,6 +383,18 @@ class InTheWay:
     unit_id: int
     hold_id: UUID | None
     has_expired: bool
+
+
+@transaction_required
+def insert_hold_or_nothing(
+    hold: BookingHold, units: dict[int, int], terms: Terms
+) -> bool:
+    """`insert_hold` for callers that commit either way."""
+    with transaction.atomic():
+        if insert_hold(hold, units, terms):
+            return True
+        transaction.set_rollback(True)
+    return False
 
 
 def see_who_is_in_the_way(occupied: Interval, unit_ids: list[int]) -> list[InTheWay]:

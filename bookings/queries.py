@@ -1,27 +1,41 @@
 """Reading what can be booked and what is taken. Nothing here locks or writes."""
 
-from bisect import bisect_left
-from collections.abc import Iterator
+from bisect import bisect_left, insort
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 
-from bookings.errors import BookingNotFound, HoldNotFound, ResourceNotFound
+from bookings.errors import (
+    BookingNotFound,
+    HoldNotFound,
+    ResourceNotFound,
+    WaitlistEntryNotFound,
+)
 from bookings.hours import DAY, Interval, open_until
-from bookings.locks import RUNNING
-from bookings.models import Booking, BookingHold, CancellationTier, Resource
-from bookings.rules import Rules, get_rules
-from bookings.states import HoldStatus
+from bookings.locks import RUNNING, waiting_in
+from bookings.models import (
+    Booking,
+    BookingHold,
+    CancellationTier,
+    Resource,
+    WaitlistEntry,
+)
+from bookings.rules import Rules, Wanted, check_slot, get_rules
+from bookings.states import OPEN_ENTRIES, HoldStatus, WaitlistStatus
 from bookings.terms import Quote, quote
 from payments.models import CardPayment, OfflinePayment, Refund
 from recovery.models import AuditEntry
 from slotbase.accounts.models import Venue
 from slotbase.lib.clock import Now, read_clock
+from slotbase.lib.errors import DomainError
 
-_TAKEN = """
+_CLAIMED = """
 SELECT u.number, lower(c.during), upper(c.during)
 FROM bookings_slotclaim c
 JOIN bookings_resourceunit u ON u.id = c.unit_id
@@ -29,30 +43,86 @@ LEFT JOIN bookings_bookinghold h ON h.id = c.hold_id
 WHERE u.resource_id = %s
   AND int8range(c.unit_id, c.unit_id, '[]') && int8range(%s, %s, '[]')
   AND c.during && tstzrange(%s, %s)
-  AND NOT (h.id IS NOT NULL AND h.status = 'ACTIVE'
-           AND h.expires_at <= (SELECT slotbase_now()))
+  AND (%s OR NOT (h.id IS NOT NULL AND h.status = 'ACTIVE'
+                  AND h.expires_at <= (SELECT slotbase_now())))
 """
+Taken = dict[int, list[Interval]]
 
 
-def get_taken(rules: Rules, window: Interval) -> dict[int, list[Interval]]:
-    """What is occupied of each unit (by number) in the window, ordered by start.
+def get_taken(rules: Rules, window: Interval) -> Taken:
+    """What nobody else can have of each unit (by number), ordered by start.
 
-    An expired hold occupies nothing, whether or not a sweep has seen it.
+    It is occupied, or free and about to be offered to who waits for it. An expired hold
+    occupies nothing, whether or not a sweep has seen it.
     """
-    taken: dict[int, list[Interval]] = {number: [] for number in rules.units}
-    if not taken:
-        return taken
+    line = list(waiting_in(rules.resource_id, rules.reach(window)))
+    if not line:
+        return get_claimed(rules, window)
+    taken = get_claimed(rules, around(rules, window, line))
+    for _ in plan_offers(rules, taken, line):
+        pass  # planning takes it
+    return taken
+
+
+def around(rules: Rules, window: Interval, line: Iterable[WaitlistEntry]) -> Interval:
+    """The window and all that those who wait want of it and beyond."""
+    parts = [window, *(rules.occupied(entry.slot) for entry in line)]
+    return Interval(min(p.start for p in parts), max(p.end for p in parts))
+
+
+def get_claimed(rules: Rules, window: Interval, *, by_expired: bool = False) -> Taken:
+    """What is occupied of each unit (by number) in the window, ordered by start."""
+    claimed: Taken = {number: [] for number in rules.units}
+    if not claimed:
+        return claimed
     ids = rules.units.values()
     with connection.cursor() as cursor:
         cursor.execute(
-            _TAKEN, [rules.resource_id, min(ids), max(ids), window.start, window.end]
+            _CLAIMED,
+            [
+                *(rules.resource_id, min(ids), max(ids)),
+                *(window.start, window.end, by_expired),
+            ],
         )
         for number, start, end in cursor.fetchall():
-            if number in taken:
-                taken[number].append(Interval(start, end))
-    for intervals in taken.values():
-        intervals.sort(key=lambda interval: interval.start)
-    return taken
+            if number in claimed:
+                claimed[number].append(Interval(start, end))
+    for intervals in claimed.values():
+        intervals.sort(key=_start)
+    return claimed
+
+
+def plan_offers(
+    rules: Rules, taken: Taken, line: Iterable[WaitlistEntry]
+) -> Iterator[tuple[WaitlistEntry, dict[int, int]]]:
+    """Whom of a line what is not taken fits, in order of joining, with their units.
+
+    What somebody gets is then taken. An entry that cannot be sold (closed since, too
+    late) keeps nobody from the time.
+    """
+    for entry in sorted(line, key=lambda each: (each.joined_at, each.pk)):
+        occupied = rules.occupied(entry.slot)
+        free = [n for n, parts in taken.items() if _is_free(occupied, parts)]
+        if len(free) < entry.units or not can_be_sold(rules, entry):
+            continue
+        chosen = free[: entry.units]
+        for number in chosen:
+            insort(taken[number], occupied, key=_start)
+        yield entry, {number: rules.units[number] for number in chosen}
+
+
+def can_be_sold(rules: Rules, entry: WaitlistEntry) -> bool:
+    """Whether what an entry waits for could be held by today's rules."""
+    slot = entry.slot
+    try:
+        check_slot(rules, Wanted(entry.resource_id, slot.start, slot.end, entry.units))
+    except DomainError:
+        return False
+    return True
+
+
+def _start(interval: Interval) -> datetime:
+    return interval.start
 
 
 @dataclass(frozen=True)
@@ -72,8 +142,8 @@ def list_free_slots(
     latest = min(window.end, rules.now + rules.horizon)
     if earliest >= latest or not rules.units:
         return
-    around = rules.occupied(Interval(earliest, latest + length))
-    taken, closures = get_taken(rules, around), rules.closures()
+    window = rules.occupied(Interval(earliest, latest + length))
+    taken, closures = get_taken(rules, window), rules.closures()
     for slot in _grid(rules, earliest, latest, length):
         if any(slot.overlaps(closure) for closure in closures):
             continue
@@ -101,7 +171,7 @@ def _grid(
 
 def _is_free(occupied: Interval, taken: list[Interval]) -> bool:
     """Whether nothing taken (ordered, without overlaps) is in the way."""
-    index = bisect_left(taken, occupied.end, key=lambda interval: interval.start)
+    index = bisect_left(taken, occupied.end, key=_start)
     return index == 0 or taken[index - 1].end <= occupied.start
 
 
@@ -204,6 +274,83 @@ def is_closed(hold: BookingHold) -> bool:
         return True
     is_inside = any(slot.overlaps(closure) for closure in rules.closures())
     return is_inside or not rules.units
+
+
+#: An offer that is over, though no sweep has come by yet.
+HAS_RUN_OUT = Q(status=WaitlistStatus.OFFERED, hold__expires_at__lte=Now())
+
+
+def list_entries(customer_id: UUID) -> QuerySet[Any]:
+    """Entries of this customer on the waitlist, newest first.
+
+    Each with `ahead`: how many wait in front of it for time that it wants.
+    """
+    ahead = WaitlistEntry.objects.filter(
+        resource=OuterRef("resource"),
+        status=WaitlistStatus.WAITING,
+        start_time__lt=OuterRef("end_time"),
+        end_time__gt=OuterRef("start_time"),
+        joined_at__lt=OuterRef("joined_at"),
+    )
+    counted = ahead.order_by().values("resource").annotate(n=Count("pk")).values("n")
+    return (
+        WaitlistEntry.objects.select_related("resource__venue", "hold")
+        .filter(customer=customer_id)
+        .annotate(
+            ahead=Coalesce(Subquery(counted), 0),
+            has_run_out=HAS_RUN_OUT,
+        )
+    )
+
+
+def list_open_entries(customer_id: UUID) -> QuerySet[Any]:
+    """Where this customer waits, or has an offer."""
+    entries = list_entries(customer_id).filter(status__in=OPEN_ENTRIES)
+    return entries.exclude(HAS_RUN_OUT)
+
+
+def get_entry(entry_id: UUID, *, customer_id: UUID) -> Any:
+    """An entry of this customer.
+
+    Raises:
+        WaitlistEntryNotFound: there is none, or it is somebody else's.
+    """
+    entry: Any = list_entries(customer_id).filter(pk=entry_id).first()
+    if entry is None:
+        raise WaitlistEntryNotFound
+    if entry.has_run_out:
+        entry.status = WaitlistStatus.LAPSED
+    return entry
+
+
+# Of some entries, those of which something can be done: their time came, or enough
+# units are free by the claims alone. Whether it can be sold is looked at afterwards.
+FREE_OR_OVER = """
+SELECT w.id FROM bookings_waitlistentry w
+JOIN bookings_resource r ON r.id = w.resource_id
+WHERE w.id = ANY(%s) AND (
+    w.start_time <= (SELECT slotbase_now()) + r.notice_minutes * interval '1 minute'
+    OR w.units <= (
+        SELECT count(*) FROM bookings_resourceunit u
+        WHERE u.resource_id = w.resource_id AND u.retired_at IS NULL
+          AND NOT EXISTS (
+            SELECT FROM bookings_slotclaim c
+            LEFT JOIN bookings_bookinghold h ON h.id = c.hold_id
+            WHERE int8range(c.unit_id, c.unit_id, '[]') && int8range(u.id, u.id, '[]')
+              AND c.during && tstzrange(
+                w.start_time - r.buffer_before_minutes * interval '1 minute',
+                w.end_time + r.buffer_after_minutes * interval '1 minute')
+              AND NOT (h.id IS NOT NULL AND h.status = 'ACTIVE'
+                       AND h.expires_at <= (SELECT slotbase_now())))))
+ORDER BY w.joined_at, w.id
+"""
+
+
+def list_free_or_over(entry_ids: list[UUID]) -> list[UUID]:
+    """Those of these entries whose slot is free, or whose time came; first come."""
+    with connection.cursor() as cursor:
+        cursor.execute(FREE_OR_OVER, [entry_ids])
+        return [row[0] for row in cursor.fetchall()]
 
 
 def list_resources() -> QuerySet[Resource, Resource]:

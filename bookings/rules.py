@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from django.db import connection
 
-from bookings.errors import ResourceNotFound
+from bookings.errors import ResourceClosed, ResourceNotFound
 from bookings.hours import (
     DAY,
     Interval,
@@ -20,9 +20,13 @@ from bookings.hours import (
     WeeklyHours,
     closed_intervals,
     local_days,
+    open_until,
+    opening_at,
     opening_intervals,
+    to_instant,
 )
 from bookings.states import HoldSource, HoldStatus
+from slotbase.lib.errors import ValidationFailed
 
 MINUTE = timedelta(minutes=1)
 
@@ -41,6 +45,7 @@ class ActiveHold:
     start_time: datetime
     end_time: datetime
     unit_count: int
+    counts: bool  # against the limit of the customer; offers do not
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,12 @@ class Rules:
         """What a slot takes of the calendar: itself and its buffers."""
         return Interval(slot.start - self.buffer_before, slot.end + self.buffer_after)
 
+    def reach(self, occupied: Interval) -> Interval:
+        """Slots that begin before its end, and end after its start, are in the way."""
+        return Interval(
+            occupied.start - self.buffer_after, occupied.end + self.buffer_before
+        )
+
     def price(self, length: timedelta, units: int) -> int:
         """Price in minor units; exact, since a length is a multiple of the step."""
         return self.price_minor * (length // self.step) * units
@@ -100,9 +111,74 @@ class Rules:
         return closed_intervals(self.zone, self.special)
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """What a customer asks for. Times without an offset are the venue's local time."""
+
+    resource_id: int
+    start_time: datetime
+    end_time: datetime
+    units: int = 1
+
+
+def check_slot(rules: Rules, wanted: Wanted) -> Interval:
+    """The wanted time as instants, if the rules of the resource allow to sell it.
+
+    Raises:
+        ValidationFailed: past, too late, too far, too short, off the grid, not open.
+        ResourceClosed: inside a closure.
+        NonexistentTime, AmbiguousTime: a local time that clocks skip or repeat.
+    """
+    slot = Interval(
+        to_instant(wanted.start_time, rules.zone, field="start_time"),
+        to_instant(wanted.end_time, rules.zone, field="end_time"),
+    )
+    _check_length(rules, slot)
+    _check_notice(rules, slot)
+    _check_hours(rules, slot)
+    if not 1 <= wanted.units <= rules.capacity:
+        raise ValidationFailed(units=f"Between 1 and {rules.capacity} can be booked.")
+    return slot
+
+
+def _check_length(rules: Rules, slot: Interval) -> None:
+    length = slot.end - slot.start
+    if length <= timedelta():
+        raise ValidationFailed(end_time="Must be after start_time.")
+    if problem := rules.length_problem(length):
+        raise ValidationFailed(end_time=problem)
+
+
+def _check_notice(rules: Rules, slot: Interval) -> None:
+    if slot.start <= rules.now:
+        raise ValidationFailed(start_time="Is in the past.")
+    if slot.start < rules.now + rules.notice:
+        raise ValidationFailed(
+            start_time=f"Book {in_minutes(rules.notice)} minutes ahead at least."
+        )
+    if slot.start >= rules.now + rules.horizon:
+        raise ValidationFailed(
+            start_time=f"Book {rules.horizon.days} days ahead at most."
+        )
+
+
+def _check_hours(rules: Rules, slot: Interval) -> None:
+    openings = rules.openings(slot.start, slot.end)
+    opening = opening_at(openings, slot.start)
+    if opening is None or open_until(openings, slot.start) < slot.end:
+        raise ValidationFailed(start_time="Is outside the opening hours.")
+    if (slot.start - opening.start) % rules.step:
+        raise ValidationFailed(
+            start_time=f"Slots start every {in_minutes(rules.step)} minutes "
+            f"from {opening.start:%Y-%m-%dT%H:%MZ}."
+        )
+    if any(slot.overlaps(closure) for closure in rules.closures()):
+        raise ResourceClosed
+
+
 # One statement, because every hold needs all of it: the resource with its venue, live
-# units in order, weekly hours, special days around the wanted time, the clock, and the
-# holds that count against the customer's limit (offers do not).
+# units in order, weekly hours, special days around the wanted time, the clock, and what
+# the customer keeps from others, offers included.
 _RULES = f"""
 SELECT r.id, r.venue_id, v.time_zone, v.currency, r.price_minor, r.payment_mode,
     r.step_minutes, r.min_minutes, r.max_minutes, r.buffer_before_minutes,
@@ -119,10 +195,10 @@ SELECT r.id, r.venue_id, v.time_zone, v.currency, r.price_minor, r.payment_mode,
        AND e.date BETWEEN %s AND %s + r.max_minutes / 1440
        AND (e.resource_id IS NULL OR e.resource_id = r.id))::text,
     (SELECT json_agg(json_build_array(b.id, b.resource_id, b.start_time, b.end_time,
-                                      cardinality(b.units)))
+                                      cardinality(b.units), b.source))
      FROM bookings_bookinghold b
      WHERE b.customer_id = %s AND b.status = '{HoldStatus.ACTIVE}'
-       AND b.source = '{HoldSource.CUSTOMER}'
+       AND b.source IN ('{HoldSource.CUSTOMER}', '{HoldSource.WAITLIST}')
        AND b.expires_at > (SELECT slotbase_now()))::text,
     slotbase_now()
 FROM bookings_resource r JOIN accounts_venue v ON v.id = r.venue_id
@@ -150,6 +226,20 @@ def get_rules(
     if row is None:
         raise ResourceNotFound
     return _rules_from(row)
+
+
+def read_rules(wanted: Wanted, *, customer_id: UUID | None = None) -> Rules:
+    """The rules by which a wish is judged; as `get_rules`.
+
+    Raises:
+        ResourceNotFound: there is none, or it is not bookable.
+    """
+    return get_rules(
+        wanted.resource_id,
+        first=wanted.start_time.date(),
+        last=wanted.end_time.date(),
+        customer_id=customer_id,
+    )
 
 
 def _rules_from(row: tuple[Any, ...]) -> Rules:
@@ -197,7 +287,10 @@ def _special_day(
 
 
 def _active_hold(
-    hold_id: str, resource_id: int, start: str, end: str, unit_count: int
+    hold_id: str, resource_id: int, start: str, end: str, units: int, source: str
 ) -> ActiveHold:
     start_time, end_time = map(datetime.fromisoformat, (start, end))
-    return ActiveHold(UUID(hold_id), resource_id, start_time, end_time, unit_count)
+    return ActiveHold(
+        *(UUID(hold_id), resource_id, start_time, end_time, units),
+        counts=source == HoldSource.CUSTOMER,
+    )

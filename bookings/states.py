@@ -49,6 +49,31 @@ BOOKING_MOVES: dict[str, frozenset[str]] = {
 }
 
 
+class WaitlistStatus(TextChoices):
+    WAITING = "WAITING"
+    OFFERED = "OFFERED"
+    CLAIMED = "CLAIMED"
+    LEFT = "LEFT"
+    LAPSED = "LAPSED"
+
+
+# An end is final: who wants on joins anew, at the end of the line (ADR 0025).
+WAITLIST_MOVES: dict[str, frozenset[str]] = {
+    # LAPSED: its time came without an offer.
+    WaitlistStatus.WAITING: frozenset(
+        {WaitlistStatus.OFFERED, WaitlistStatus.LEFT, WaitlistStatus.LAPSED}
+    ),
+    # LEFT: declined, left or released. LAPSED: the offer ran out.
+    WaitlistStatus.OFFERED: frozenset(
+        {WaitlistStatus.CLAIMED, WaitlistStatus.LEFT, WaitlistStatus.LAPSED}
+    ),
+    WaitlistStatus.CLAIMED: frozenset(),
+    WaitlistStatus.LEFT: frozenset(),
+    WaitlistStatus.LAPSED: frozenset(),
+}
+OPEN_ENTRIES = (WaitlistStatus.WAITING, WaitlistStatus.OFFERED)
+
+
 class HoldSource(TextChoices):
     CUSTOMER = "CUSTOMER"
     STAFF = "STAFF"

@@ -3,7 +3,7 @@
 from celery import shared_task
 from django.conf import settings
 
-from bookings.services import endings, holds
+from bookings.services import endings, holds, waitlist
 
 
 @shared_task(name="bookings.expire_holds")
@@ -26,3 +26,17 @@ def complete_bookings(**_: object) -> None:
 def purge_holds(**_: object) -> None:
     """Delete holds that came to nothing long ago."""
     holds.purge_old_holds(limit=settings.SWEEP_BATCH_SIZE)
+
+
+@shared_task(name="bookings.offer_free_slots")
+def offer_free_slots(**_: object) -> None:
+    """Offer what is free to those who wait for it, batch by batch."""
+    limit = settings.SWEEP_BATCH_SIZE
+    while waitlist.offer_free_slots(limit=limit) == limit:
+        pass
+
+
+@shared_task(name="bookings.purge_waitlist")
+def purge_waitlist(**_: object) -> None:
+    """Delete entries of the waitlist that ended long ago."""
+    waitlist.purge_ended_entries(limit=settings.SWEEP_BATCH_SIZE)

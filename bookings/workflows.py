@@ -5,9 +5,10 @@ from uuid import UUID
 
 from django.conf import settings
 
-from bookings.locks import lock_booking_with_hold
+from bookings.locks import lock_booking_with_hold, lock_line_behind
 from bookings.models import Booking
 from bookings.services import cancelling, messages
+from bookings.services.line import pass_on
 from payments.services import refund_calls
 from payments.services.refund_calls import NOT_MADE
 from recovery import audit, cases, workflows
@@ -37,8 +38,13 @@ def _complete(run: WorkflowRun, _: Any) -> None:
     cancelling.complete_cancellation(booking, actor=SYSTEM)
 
 
-def _tell_waitlist(_run: WorkflowRun, _answer: Any) -> None:
-    """Nobody waits yet: there is no waitlist in this version."""
+def _tell_waitlist(run: WorkflowRun, _: Any) -> None:
+    """Pass on what is still free of the booking's time; the decision did so at once.
+
+    Somebody may have joined at that very moment. Again: nothing is left to pass on.
+    """
+    booking = lock_booking_with_hold(UUID(run.subject_id))
+    pass_on(lock_line_behind([booking.hold_id]))
 
 
 def _tell_customer(run: WorkflowRun, _: Any) -> None:

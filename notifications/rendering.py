@@ -38,6 +38,8 @@ TEMPLATES: Mapping[str, Template] = {
     ),
     "refund_promised": Template(_SLOT | _MONEY_BACK | {"reference"}),
     "late_payment_refunded": Template(_SLOT | _MONEY_BACK | {"is_all"}, version=2),
+    "waitlist_offered": Template(_SLOT | {"price_minor", "currency", "offered_until"}),
+    "waitlist_lapsed": Template(_SLOT | {"currency"}),
     "refund_delayed": Template(_SLOT | {"reference", "refund_minor", "currency"}),
 }
 
@@ -100,7 +102,20 @@ def _in_words(context: Mapping[str, Any]) -> dict[str, str]:
         for name, value in context.items()
         if name.endswith("_minor")
     }
-    return {**amounts, "when": _say_slot(context)}
+    words = {**amounts, "when": _say_slot(context)}
+    if "offered_until" in context:
+        words["until"] = _say_moment(context["offered_until"], context["time_zone"])
+    return words
+
+
+def _say_moment(moment: str, time_zone: str) -> str:
+    """`Friday, 27 November 2026, 13:00 (Europe/Berlin)`."""
+    local = datetime.fromisoformat(moment).astimezone(ZoneInfo(time_zone))
+    return f"{_say_day(local)}, {local:%H:%M} ({time_zone})"
+
+
+def _say_day(local: datetime) -> str:
+    return f"{local:%A}, {local.day} {local:%B %Y}"
 
 
 def _say_slot(context: Mapping[str, Any]) -> str:
@@ -112,6 +127,5 @@ def _say_slot(context: Mapping[str, Any]) -> str:
     )
     until = f"{end:%H:%M}"
     if start.date() != end.date():
-        until = f"{end:%A}, {end.day} {end:%B %Y}, {until}"
-    day = f"{start:%A}, {start.day} {start:%B %Y}"
-    return f"{day}, {start:%H:%M} to {until} ({zone.key})"
+        until = f"{_say_day(end)}, {until}"
+    return f"{_say_day(start)}, {start:%H:%M} to {until} ({zone.key})"

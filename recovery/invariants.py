@@ -198,6 +198,11 @@ recent(
     "SELECT id FROM recovery_case WHERE status IN ('OPEN', 'CLAIMED')",
 )
 recent(
+    "alert",
+    "SELECT id FROM recovery_alert WHERE id >= {since}",
+    "SELECT id FROM recovery_alert WHERE status <> 'RESOLVED'",
+)
+recent(
     "workflow",
     "SELECT id FROM recovery_workflowrun WHERE id >= {since}",
     "SELECT id FROM recovery_workflowrun WHERE finished_at IS NULL",
@@ -233,7 +238,7 @@ register(
     Invariant(
         "I6.alert",
         "The history of an alert is an unbroken legal chain that ends in its state.",
-        unbroken_history("recovery_alert", "alert", ALERT_MOVES),
+        unbroken_history("recovery_alert", "alert", ALERT_MOVES, scope="alert"),
     ),
     Invariant(
         "I11.alert",

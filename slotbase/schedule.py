@@ -41,6 +41,7 @@ SCHEDULE = {
     "expire holds": Entry(
         "bookings.expire_holds", "bookings", settings.SWEEP_INTERVAL_SECONDS
     ),
+    "offer free slots": Entry("bookings.offer_free_slots", "bookings", 5),
     "complete bookings": Entry("bookings.complete_bookings", "bookings", 60),
     "attempt card payments": Entry(
         "payments.attempt_card_payment", "money", settings.SWEEP_INTERVAL_SECONDS
@@ -61,6 +62,7 @@ SCHEDULE = {
         "recovery.deliver_events", "money", 5, {"subscriber": "bookings.refunds"}
     ),
     "purge old holds": Entry("bookings.purge_holds", "bookings", 300),
+    "purge old waitlist": Entry("bookings.purge_waitlist", "bookings", 300),
     "deliver events to analytics": Entry(
         "recovery.deliver_events", "default", 2, {"subscriber": "analytics"}
     ),

@@ -52,6 +52,8 @@ SLOTBASE_ENV = env.str("SLOTBASE_ENV", default="main")
 # --- The product --------------------------------------------------------------
 HOLD_TTL_SECONDS = env.int("HOLD_TTL_SECONDS", default=300)
 MAX_ACTIVE_HOLDS = env.int("MAX_ACTIVE_HOLDS", default=3)
+WAITLIST_OFFER_SECONDS = env.int("WAITLIST_OFFER_SECONDS", default=900)
+MAX_WAITLIST_ENTRIES = env.int("MAX_WAITLIST_ENTRIES", default=5)
 MAX_AVAILABILITY_DAYS = env.int("MAX_AVAILABILITY_DAYS", default=31)
 PAYMENT_GRACE_SECONDS = env.int("PAYMENT_GRACE_SECONDS", default=180)
 LATE_RECLAIM_SECONDS = env.int("LATE_RECLAIM_SECONDS", default=900)

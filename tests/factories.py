@@ -10,8 +10,16 @@ from typing import Any
 
 from django.contrib.auth.models import Group
 
-from bookings.models import Booking, BookingHold, OpeningHours, Resource, ResourceUnit
-from bookings.services import bookings, holds
+from bookings.models import (
+    Booking,
+    BookingHold,
+    OpeningHours,
+    Resource,
+    ResourceUnit,
+    WaitlistEntry,
+)
+from bookings.rules import Wanted
+from bookings.services import bookings, holds, waitlist
 from slotbase.accounts.models import User, Venue, VenueStaff
 from slotbase.lib.clock import read_clock
 
@@ -87,13 +95,11 @@ def tomorrow(hour: int = 12, minute: int = 0) -> datetime:
     return day.replace(hour=hour, minute=minute, second=0, microsecond=0)
 
 
-def wanted(
-    resource: Resource, start: datetime | None = None, **over: Any
-) -> holds.Wanted:
+def wanted(resource: Resource, start: datetime | None = None, **over: Any) -> Wanted:
     """A wish for one hour, tomorrow at noon if nothing else is said."""
     start = start or tomorrow()
     length = over.pop("length", HOUR)
-    return holds.Wanted(resource.pk, start, start + length, **over)
+    return Wanted(resource.pk, start, start + length, **over)
 
 
 def make_hold(
@@ -112,6 +118,17 @@ def make_booking(**over: Any) -> Booking:
     hold = make_hold(**over)
     booking, _ = bookings.confirm_hold(hold_id=hold.pk, customer_id=hold.customer_id)
     return booking
+
+
+def make_entry(
+    *, resource: Resource, customer: User | None = None, **over: Any
+) -> WaitlistEntry:
+    """A place in the line, as a customer gets it."""
+    customer = customer or make_customer()
+    entry_id, _ = waitlist.join_waitlist(
+        customer_id=customer.pk, wanted=wanted(resource, **over)
+    )
+    return WaitlistEntry.objects.get(pk=entry_id)
 
 
 def expire(hold: BookingHold) -> None:

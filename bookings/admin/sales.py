@@ -210,7 +210,7 @@ class HoldAdmin(SaleAdmin):
         ("Slot", {"fields": ("state", "when", "resource", "units", "price")}),
         ("Customer", {"fields": ("customer", *SaleAdmin.private_fields)}),
         ("Life", {"fields": ("source", "created", "expires", "released")}),
-        ("Leads to", {"fields": ("became", "moves")}),
+        ("Leads to", {"fields": ("became", "moves", "waited")}),
         HISTORY,
     )
     inlines = (SlotClaimInline,)
@@ -224,3 +224,11 @@ class HoldAdmin(SaleAdmin):
         if booking is None:
             return self.get_empty_value_display()
         return format_link("bookings_booking", booking)
+
+    @admin.display(description="waitlist")
+    def waited(self, hold: BookingHold) -> SafeString | str:
+        """Whose wait this hold ended, if it was offered to somebody who waited."""
+        entry = getattr(hold, "waitlist_entry", None)
+        if entry is None:
+            return self.get_empty_value_display()
+        return format_link("bookings_waitlistentry", entry)

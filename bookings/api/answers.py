@@ -7,7 +7,13 @@ from typing import Any
 
 from rest_framework import serializers
 
-from bookings.states import BookingStatus, HoldStatus, PaymentMode, ResourceKind
+from bookings.states import (
+    BookingStatus,
+    HoldStatus,
+    PaymentMode,
+    ResourceKind,
+    WaitlistStatus,
+)
 from payments.states import (
     CardPaymentStatus,
     PaymentStatus,
@@ -110,6 +116,28 @@ class Hold(serializers.Serializer[Any]):
     booking = serializers.UUIDField(allow_null=True, help_text="Once it is confirmed.")
 
 
+class WaitlistEntry(serializers.Serializer[Any]):
+    """A place of the customer in the line for a slot."""
+
+    id = serializers.UUIDField()
+    resource = serializers.IntegerField()
+    start_time = serializers.DateTimeField()
+    end_time = serializers.DateTimeField()
+    time_zone = serializers.CharField(help_text=LOCAL)
+    units = serializers.IntegerField(help_text="How many.")
+    status = serializers.ChoiceField(WaitlistStatus.choices)
+    position = serializers.IntegerField(
+        allow_null=True, help_text="1: the next; null unless it is WAITING."
+    )
+    hold = serializers.UUIDField(
+        allow_null=True, help_text="The offer: confirm it as any other hold."
+    )
+    offered_until = serializers.DateTimeField(
+        allow_null=True, help_text="When the offer runs out."
+    )
+    joined_at = serializers.DateTimeField()
+
+
 class Payment(serializers.Serializer[Any]):
     """A card payment of a hold."""
 
@@ -207,6 +235,9 @@ class SlotProblem(Problem):
         many=True,
         required=False,
         help_text="With `slot_unavailable`: up to three free slots near it.",
+    )
+    waitlist_url = serializers.CharField(
+        required=False, help_text="With `slot_unavailable`: where to wait for it."
     )
 
 

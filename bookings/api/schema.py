@@ -233,6 +233,73 @@ confirm_hold = extend_schema_view(
         },
     )
 )
+waitlist = extend_schema_view(
+    get=operation(
+        "listWaitlistEntries",
+        "List where the customer waits",
+        "Slots that they wait for or have an offer of, the newest first.",
+        parameters=PAGE,
+        responses={
+            200: answer(
+                page_of("WaitlistPage", answers.WaitlistEntry), "A page of entries."
+            ),
+            **problems(*PRIVATE, *openapi.WITH_INPUT),
+        },
+    ),
+    post=operation(
+        "joinWaitlist",
+        "Wait for a slot",
+        "Whoever joined first gets what becomes free: as a hold of their own, for some "
+        "minutes. If it is free, that is at once.",
+        parameters=idempotency(required=True),
+        request=serializers.HoldInput,
+        responses={
+            201: answer(answers.WaitlistEntry, "A new entry."),
+            200: answer(answers.WaitlistEntry, "The entry that the customer has."),
+            **problems(
+                *(*COMMAND, *REQUIRED_KEY_PROBLEMS, errors.ResourceNotFound),
+                *(errors.ResourceClosed, errors.WaitlistLimit, *LOCAL_TIME),
+                shapes=SLOT_SHAPES,
+            ),
+        },
+    ),
+)
+waitlist_entry = extend_schema_view(
+    get=operation(
+        "getWaitlistEntry",
+        "Look at a place in the line",
+        "How many are in front, and the offer once there is one.",
+        responses={
+            200: answer(answers.WaitlistEntry, "The entry."),
+            **problems(*PRIVATE, errors.WaitlistEntryNotFound),
+        },
+    ),
+    delete=operation(
+        "leaveWaitlist",
+        "Leave the line",
+        "An offer goes to the next one at once.",
+        responses={
+            204: answer(None, "The customer waits no more, also if so before."),
+            **problems(*PRIVATE, errors.WaitlistEntryNotFound, InvalidState),
+        },
+    ),
+)
+decline_offer = extend_schema_view(
+    post=operation(
+        "declineOffer",
+        "Decline an offer",
+        "It goes to the next one at once, and the customer waits no more.",
+        parameters=idempotency(required=False),
+        request=serializers.NothingInput,
+        responses={
+            200: answer(answers.WaitlistEntry, "The entry, which has ended."),
+            **problems(
+                *(*COMMAND, *KEY_PROBLEMS, errors.WaitlistEntryNotFound),
+                errors.NothingOffered,
+            ),
+        },
+    )
+)
 list_bookings = extend_schema_view(
     get=operation(
         "listBookings",

@@ -10,7 +10,7 @@ from rest_framework import serializers
 from bookings.models import Booking, BookingHold, Resource
 from bookings.queries import FreeSlot, find_booking_of
 from bookings.rules import Rules
-from bookings.states import HoldStatus
+from bookings.states import HoldStatus, WaitlistStatus
 from bookings.terms import Quote
 from payments.models import CardPayment, Refund
 from payments.queries import get_latest_card_payment, list_refunds, say_progress
@@ -157,6 +157,26 @@ def show_hold(hold: BookingHold, time_zone: str) -> dict[str, Any]:
         "currency": hold.currency,
         "payment": _show_open_payment(hold),
         "booking": str(booking.pk) if booking else None,
+    }
+
+
+def show_entry(entry: Any) -> dict[str, Any]:
+    """A place in the line as its customer sees it, as `queries` read it."""
+    has_slot = entry.status in {WaitlistStatus.OFFERED, WaitlistStatus.CLAIMED}
+    offer = entry.hold if entry.status == WaitlistStatus.OFFERED else None
+    is_waiting = entry.status == WaitlistStatus.WAITING
+    return {
+        "id": str(entry.pk),
+        "resource": entry.resource_id,
+        "start_time": in_utc(entry.start_time),
+        "end_time": in_utc(entry.end_time),
+        "time_zone": entry.resource.venue.time_zone,
+        "units": entry.units,
+        "status": entry.status,
+        "position": entry.ahead + 1 if is_waiting else None,
+        "hold": str(entry.hold_id) if has_slot else None,
+        "offered_until": in_utc(offer.expires_at) if offer else None,
+        "joined_at": in_utc(entry.joined_at),
     }
 
 

@@ -17,8 +17,8 @@ from bookings.api import schema
 from bookings.api import serializers as shapes
 from bookings.errors import PaymentUndecided, SlotUnavailable
 from bookings.hours import Interval, to_instant
-from bookings.rules import MINUTE, Rules, get_rules
-from bookings.services import cancelling, holds, paying
+from bookings.rules import MINUTE, Rules, Wanted, check_slot, get_rules, read_rules
+from bookings.services import cancelling, holds, paying, waitlist
 from bookings.states import BookingStatus
 from payments.queries import get_latest_card_payment
 from recovery.api.idempotent import answer_once, read_key
@@ -26,6 +26,8 @@ from slotbase.accounts.models import User
 from slotbase.lib.api.pagination import NewestFirst
 from slotbase.lib.api.throttles import HoldThrottle
 from slotbase.lib.errors import DomainError, ValidationFailed
+
+WAITLIST_URL = "/api/v1/waitlist/"
 
 
 def customer_of(request: Request) -> UUID:
@@ -157,7 +159,7 @@ class HoldListView(APIView):
         """201 a new hold, 200 the customer's identical one, 409 it is taken."""
         once = read_key(request, required=True)
         values = read(shapes.HoldInput, request.data)
-        wanted = holds.Wanted(resource_id=values.pop("resource"), **values)
+        wanted = Wanted(resource_id=values.pop("resource"), **values)
         customer_id = customer_of(request)
 
         def do() -> tuple[int, Any]:
@@ -169,6 +171,7 @@ class HoldListView(APIView):
             return answer_once(do, lambda hold_id: _hold_body(hold_id, customer_id))
         except SlotUnavailable as error:
             error.extra["alternatives"] = _alternatives(wanted)
+            error.extra["waitlist_url"] = WAITLIST_URL
             raise
 
 
@@ -177,12 +180,11 @@ def _hold_body(hold_id: UUID, customer_id: UUID) -> dict[str, Any]:
     return shapes.show_hold(hold, hold.resource.venue.time_zone)
 
 
-def _alternatives(wanted: holds.Wanted) -> list[dict[str, Any]]:
+def _alternatives(wanted: Wanted) -> list[dict[str, Any]]:
     """Up to three free slots near the wanted one, read after the transaction."""
-    first, last = wanted.start_time.date(), wanted.end_time.date()
     try:
-        rules = get_rules(wanted.resource_id, first=first, last=last)
-        slot = holds.check_slot(rules, wanted)
+        rules = read_rules(wanted)
+        slot = check_slot(rules, wanted)
     except DomainError:  # the calendar changed since; the slot is taken all the same
         return []
     return [
@@ -326,3 +328,74 @@ class BookingCancelView(APIView):
             return 200 if is_over else 202, show(booking_id)
 
         return answer_once(do, show)
+
+
+@schema.waitlist
+class WaitlistView(ListView):
+    """Where the customer waits; wait for a slot."""
+
+    def objects(self, request: Request) -> QuerySet[Any]:
+        """Their own open ones only."""
+        return queries.list_open_entries(customer_of(request))
+
+    def show(self, each: Any) -> dict[str, Any]:
+        """As its customer sees it."""
+        return shapes.show_entry(each)
+
+    def get_throttles(self) -> list[Any]:
+        """To join may give a slot at once: it counts as a hold."""
+        if self.request.method == "POST":
+            return [HoldThrottle()]
+        return super().get_throttles()
+
+    def post(self, request: Request) -> Response:
+        """201 a new entry, 200 the one that the customer has for this slot."""
+        once = read_key(request, required=True)
+        values = read(shapes.HoldInput, request.data)
+        wanted = Wanted(resource_id=values.pop("resource"), **values)
+        customer_id = customer_of(request)
+
+        def do() -> tuple[int, Any]:
+            entry_id, is_new = waitlist.join_waitlist(
+                customer_id=customer_id, wanted=wanted, once=once
+            )
+            return 201 if is_new else 200, _entry_body(entry_id, customer_id)
+
+        return answer_once(do, lambda entry_id: _entry_body(entry_id, customer_id))
+
+
+def _entry_body(entry_id: UUID, customer_id: UUID) -> dict[str, Any]:
+    return shapes.show_entry(queries.get_entry(entry_id, customer_id=customer_id))
+
+
+@schema.waitlist_entry
+class WaitlistEntryView(APIView):
+    """Look at a place in the line, or leave it."""
+
+    def get(self, request: Request, entry_id: UUID) -> Response:
+        """Answer with the entry."""
+        return Response(_entry_body(entry_id, customer_of(request)))
+
+    def delete(self, request: Request, entry_id: UUID) -> Response:
+        """Leave; 204, also the second time."""
+        waitlist.leave_waitlist(entry_id=entry_id, customer_id=customer_of(request))
+        return Response(status=204)
+
+
+@schema.decline_offer
+class WaitlistDeclineView(APIView):
+    """Decline an offer."""
+
+    def post(self, request: Request, entry_id: UUID) -> Response:
+        """200 the entry, which has ended."""
+        once = read_key(request)
+        read(shapes.NothingInput, request.data)
+        customer_id = customer_of(request)
+
+        def do() -> tuple[int, Any]:
+            waitlist.decline_offer(
+                entry_id=entry_id, customer_id=customer_id, once=once
+            )
+            return 200, _entry_body(entry_id, customer_id)
+
+        return answer_once(do, lambda entry_id: _entry_body(entry_id, customer_id))

@@ -9,3 +9,4 @@ from bookings.models.catalogue import ResourceUnit as ResourceUnit
 from bookings.models.sales import Booking as Booking
 from bookings.models.sales import BookingHold as BookingHold
 from bookings.models.sales import SlotClaim as SlotClaim
+from bookings.models.waitlist import WaitlistEntry as WaitlistEntry

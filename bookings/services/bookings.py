@@ -15,8 +15,15 @@ from bookings.locks import lock_hold
 from bookings.models import Booking, BookingHold
 from bookings.queries import get_booking, list_terms
 from bookings.services import messages
+from bookings.services.line import claim_entry_of
 from bookings.services.sales import ensure_payable
-from bookings.states import HOLD_MOVES, BookingStatus, HoldStatus, PaymentMode
+from bookings.states import (
+    HOLD_MOVES,
+    BookingStatus,
+    HoldSource,
+    HoldStatus,
+    PaymentMode,
+)
 from payments.errors import CardDeclined
 from payments.locks import lock_payable
 from payments.models import CardPayment
@@ -162,6 +169,8 @@ def sell_locked_hold(
         if not payable.is_covered:
             call_off_card_payments(payable)
     _move_to_confirmed(hold, booking, actor)
+    if hold.source == HoldSource.WAITLIST:
+        claim_entry_of(hold, actor=actor)
     messages.tell_confirmed(booking)
     return booking
 

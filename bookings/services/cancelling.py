@@ -1,18 +1,19 @@
 """Cancelling a booking: decided in one transaction, and from there on only forward.
 
-The slot is free and the refunds are promised when that transaction commits; a workflow
-does the rest. A refund that does not succeed has its own retries and its own case: it
-keeps no booking from being cancelled.
+The slot is free, or offered to whoever waits for it, and the refunds are promised when
+that transaction commits; a workflow does the rest. A refund that does not succeed has
+its own retries and its own case: it keeps no booking from being cancelled.
 """
 
 from typing import Any
 from uuid import UUID
 
 from bookings.errors import CancellationClosed, NotCancellable
-from bookings.locks import lock_booking_with_hold
+from bookings.locks import lock_booking_with_hold, lock_line_behind
 from bookings.models import Booking, SlotClaim
 from bookings.queries import get_booking, quote_cancellation
 from bookings.services import messages
+from bookings.services.line import pass_on
 from bookings.states import BOOKING_MOVES, BookingStatus
 from payments.locks import lock_payable
 from payments.models import Refund
@@ -81,7 +82,8 @@ def require_cancellable(booking: Booking) -> None:
 def _mark_cancelling(
     booking: Booking, customer_id: UUID, reason: str, actor: audit.Actor
 ) -> list[Refund]:
-    """The decision: free the time, promise the refunds. Returns those."""
+    """The decision: hand the time on, promise the refunds. Returns those."""
+    line = lock_line_behind([booking.hold_id])
     SlotClaim.objects.filter(hold=booking.hold_id).delete()
     refunds = []
     if booking.payable_id is not None:
@@ -90,6 +92,7 @@ def _mark_cancelling(
         refunds = request_excess(payable, reason=RefundReason.CANCELLED, actor=actor)
     cancelled = {"cancelled_by": customer_id, "cancel_reason": reason}
     _move(booking, BookingStatus.CANCELLING, actor, **cancelled)
+    pass_on(line)
     return refunds
 
 

@@ -1,39 +1,35 @@
 """Holds: make one, release it, expire those that have run out."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from uuid import UUID
 
 from django.conf import settings
 from django.db.models import Exists, OuterRef
 
-from bookings.errors import HoldLimit, ResourceClosed
-from bookings.hours import Interval, open_until, opening_at, to_instant
-from bookings.locks import claim_due_holds, lock_customer, lock_hold
+from bookings.errors import HoldLimit, SlotUnavailable
+from bookings.hours import Interval
+from bookings.locks import (
+    claim_due_holds,
+    lock_customer,
+    lock_hold,
+    lock_line_behind,
+)
 from bookings.models import BookingHold, SlotClaim
 from bookings.queries import get_hold
-from bookings.rules import ActiveHold, Rules, get_rules, in_minutes
+from bookings.rules import ActiveHold, Wanted, check_slot, read_rules
 from bookings.services.claims import expire_locked_holds, win_slot
-from bookings.states import HOLD_MOVES, HoldStatus
+from bookings.services.line import pass_on
+from bookings.services.sales import draft_hold
+from bookings.states import HOLD_MOVES, HoldStatus, WaitlistStatus
 from payments.models import CardPayment
 from payments.services.payables import end_payables
 from payments.states import UNDECIDED_PAYMENTS
 from recovery import audit, idempotency, outbox
 from slotbase.lib.clock import Now, read_clock
-from slotbase.lib.db import retry_on_conflict
-from slotbase.lib.errors import ValidationFailed
+from slotbase.lib.db import retry_on_conflict, transaction_required
 from slotbase.lib.ids import uuid7
 from slotbase.lib.states import require_move
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What a customer asks for. Times without an offset are the venue's local time."""
-
-    resource_id: int
-    start_time: datetime
-    end_time: datetime
-    units: int = 1
 
 
 @dataclass(frozen=True)
@@ -45,93 +41,63 @@ class Held:
     is_new: bool
 
 
-@retry_on_conflict
 def create_hold(
     *, customer_id: UUID, wanted: Wanted, once: idempotency.Once | None = None
 ) -> Held:
     """Keep a slot for a customer, or find that they hold just this slot already.
 
     Raises:
-        SlotUnavailable: somebody else has it.
+        SlotUnavailable: somebody else has it, or waited for it.
         HoldLimit: the customer holds as many slots as allowed.
         ResourceClosed, ValidationFailed, NonexistentTime, AmbiguousTime: it cannot be
             sold like that.
         ResourceNotFound: there is no such resource.
     """
+    held = _hold(customer_id, wanted, once)
+    if held is None:
+        raise SlotUnavailable
+    return held
+
+
+@retry_on_conflict
+def _hold(
+    customer_id: UUID, wanted: Wanted, once: idempotency.Once | None
+) -> Held | None:
+    """None: it went to somebody who waits, and that commits."""
     hold_id = uuid7()
     idempotency.begin(once, status=201, object_id=hold_id)
     lock_customer(customer_id)
-    rules = get_rules(
-        wanted.resource_id,
-        first=wanted.start_time.date(),
-        last=wanted.end_time.date(),
-        customer_id=customer_id,
-    )
+    rules = read_rules(wanted, customer_id=customer_id)
     slot = check_slot(rules, wanted)
     if identical := find_identical(rules.active_holds, wanted, slot):
         idempotency.correct(once, status=200, object_id=identical)
         hold = get_hold(identical, customer_id=customer_id)
         return Held(hold, rules.zone.key, is_new=False)
-    if len(rules.active_holds) >= settings.MAX_ACTIVE_HOLDS:
+    if sum(each.counts for each in rules.active_holds) >= settings.MAX_ACTIVE_HOLDS:
         raise HoldLimit(settings.MAX_ACTIVE_HOLDS)
-    hold = _offer(rules, hold_id, customer_id, slot, wanted.units)
-    win_slot(rules, hold, units=wanted.units, actor=audit.Actor.customer(customer_id))
-    return Held(hold, rules.zone.key, is_new=True)
-
-
-def check_slot(rules: Rules, wanted: Wanted) -> Interval:
-    """The wanted time as instants, if the rules of the resource allow to sell it.
-
-    Raises:
-        ValidationFailed: past, too late, too far, too short, off the grid, not open.
-        ResourceClosed: inside a closure.
-        NonexistentTime, AmbiguousTime: a local time that clocks skip or repeat.
-    """
-    slot = Interval(
-        to_instant(wanted.start_time, rules.zone, field="start_time"),
-        to_instant(wanted.end_time, rules.zone, field="end_time"),
+    hold = draft_hold(
+        rules, slot, hold_id=hold_id, customer_id=customer_id, units=wanted.units
     )
-    _check_length(rules, slot)
-    _check_notice(rules, slot)
-    _check_hours(rules, slot)
-    if not 1 <= wanted.units <= rules.capacity:
-        raise ValidationFailed(units=f"Between 1 and {rules.capacity} can be booked.")
-    return slot
+    actor = audit.Actor.customer(customer_id)
+    if win_slot(rules, hold, units=wanted.units, actor=actor):
+        return Held(hold, rules.zone.key, is_new=True)
+    return _find_own_offer(wanted, customer_id, once)
 
 
-def _check_length(rules: Rules, slot: Interval) -> None:
-    length = slot.end - slot.start
-    if length <= timedelta():
-        raise ValidationFailed(end_time="Must be after start_time.")
-    if problem := rules.length_problem(length):
-        raise ValidationFailed(end_time=problem)
-
-
-def _check_notice(rules: Rules, slot: Interval) -> None:
-    if slot.start <= rules.now:
-        raise ValidationFailed(start_time="Is in the past.")
-    if slot.start < rules.now + rules.notice:
-        raise ValidationFailed(
-            start_time=f"Book {in_minutes(rules.notice)} minutes ahead at least."
-        )
-    if slot.start >= rules.now + rules.horizon:
-        raise ValidationFailed(
-            start_time=f"Book {rules.horizon.days} days ahead at most."
-        )
-
-
-def _check_hours(rules: Rules, slot: Interval) -> None:
-    openings = rules.openings(slot.start, slot.end)
-    opening = opening_at(openings, slot.start)
-    if opening is None or open_until(openings, slot.start) < slot.end:
-        raise ValidationFailed(start_time="Is outside the opening hours.")
-    if (slot.start - opening.start) % rules.step:
-        raise ValidationFailed(
-            start_time=f"Slots start every {in_minutes(rules.step)} minutes "
-            f"from {opening.start:%Y-%m-%dT%H:%MZ}."
-        )
-    if any(slot.overlaps(closure) for closure in rules.closures()):
-        raise ResourceClosed
+@transaction_required
+def _find_own_offer(
+    wanted: Wanted, customer_id: UUID, once: idempotency.Once | None
+) -> Held | None:
+    """The hold after all, if the customer was the first of those who wait."""
+    rules = read_rules(wanted, customer_id=customer_id)
+    slot = check_slot(rules, wanted)
+    offer = find_identical(rules.active_holds, wanted, slot)
+    if offer is None:
+        idempotency.withdraw(once)
+        return None
+    idempotency.correct(once, status=201, object_id=offer)
+    hold = get_hold(offer, customer_id=customer_id)
+    return Held(hold, rules.zone.key, is_new=True)
 
 
 def find_identical(
@@ -149,23 +115,6 @@ def find_identical(
     return None
 
 
-def _offer(
-    rules: Rules, hold_id: UUID, customer_id: UUID, slot: Interval, units: int
-) -> BookingHold:
-    """The hold with its terms, not yet saved and without units."""
-    return BookingHold(
-        id=hold_id,
-        resource_id=rules.resource_id,
-        customer_id=customer_id,
-        start_time=slot.start,
-        end_time=slot.end,
-        buffer_before_minutes=in_minutes(rules.buffer_before),
-        buffer_after_minutes=in_minutes(rules.buffer_after),
-        price_minor=rules.price(slot.end - slot.start, units),
-        currency=rules.currency,
-    )
-
-
 @retry_on_conflict
 def release_hold(*, hold_id: UUID, customer_id: UUID) -> None:
     """Give a slot back. Again, or after it expired: nothing happens.
@@ -175,18 +124,40 @@ def release_hold(*, hold_id: UUID, customer_id: UUID) -> None:
         InvalidState: it is a booking already; cancel that.
     """
     hold = lock_hold(hold_id, customer_id=customer_id)
+    release_locked_hold(hold, actor=audit.Actor.customer(customer_id))
+
+
+@transaction_required
+def release_locked_hold(
+    hold: BookingHold, *, actor: audit.Actor, reason: str = ""
+) -> bool:
+    """Give the slot of a locked hold back, to who waits for it first of all.
+
+    False: it was over before. `reason`: why staff ended the offer that it was.
+
+    Raises:
+        InvalidState: it is a booking already.
+    """
     is_over = hold.status in {HoldStatus.RELEASED, HoldStatus.EXPIRED}
     has_run_out = hold.status == HoldStatus.ACTIVE and hold.expires_at <= read_clock()
     if is_over or has_run_out:
-        return
+        return False
     require_move(HOLD_MOVES, hold.status, HoldStatus.RELEASED)
-    actor = audit.Actor.customer(customer_id)
+    line = lock_line_behind([hold.pk])
     SlotClaim.objects.filter(hold=hold).delete()
+    if hold.payable_id is not None:
+        end_payables([hold.payable_id], actor=actor)
+    _record_release(hold, actor)
+    to = WaitlistStatus.LEFT
+    pass_on(line, ended=[hold.pk], to=to, actor=actor, reason=reason)
+    return True
+
+
+@transaction_required
+def _record_release(hold: BookingHold, actor: audit.Actor) -> None:
     BookingHold.objects.filter(pk=hold.pk).update(
         status=HoldStatus.RELEASED, released_at=Now()
     )
-    if hold.payable_id is not None:
-        end_payables([hold.payable_id], actor=actor)
     audit.record(
         actor=actor,
         action="hold.released",
@@ -203,7 +174,8 @@ def release_hold(*, hold_id: UUID, customer_id: UUID) -> None:
 def expire_due_holds(*, limit: int) -> int:
     """Tidy up holds that have run out, the oldest first; returns how many.
 
-    Their slots are free already: whoever wants one retires its hold. Sweeps may run
+    Their slots are free already: whoever wants one retires its hold. What somebody
+    waits for is offered to them. Sweeps may run
     side by side; each takes what the others leave.
     """
     due = claim_due_holds(limit)

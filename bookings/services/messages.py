@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
-from bookings.models import Booking, BookingHold
+from bookings.models import Booking, BookingHold, WaitlistEntry
 from notifications.services.messages import is_queued, queue_email, withdraw
 from payments.locks import lock_payable
 from payments.models import Dispute, Payable, Refund
@@ -114,6 +114,41 @@ def tell_refund_delayed(
     )
 
 
+@transaction_required
+def tell_offered(entry: WaitlistEntry, hold: BookingHold) -> None:
+    """What they waited for is kept for them, for a while."""
+    queue_email(
+        template="waitlist_offered",
+        context={
+            **_slot(entry),
+            "price_minor": hold.price_minor,
+            "currency": hold.currency,
+            "offered_until": hold.expires_at.isoformat(),
+        },
+        dedupe_key=f"waitlist_offered:{entry.pk}",
+        not_after=hold.expires_at,
+        **_about("waitlistentry", entry),
+    )
+
+
+@transaction_required
+def withdraw_offer(entry: WaitlistEntry) -> None:
+    """That there is an offer is no news any more."""
+    withdraw(dedupe_key=f"waitlist_offered:{entry.pk}")
+
+
+@transaction_required
+def tell_lapsed(entry: WaitlistEntry) -> None:
+    """Their offer ran out, and they do not wait any more."""
+    queue_email(
+        template="waitlist_lapsed",
+        context={**_slot(entry), "currency": entry.resource.venue.currency},
+        dedupe_key=f"waitlist_lapsed:{entry.pk}",
+        not_after=entry.start_time,
+        **_about("waitlistentry", entry),
+    )
+
+
 def _promised_by_cancelling(payable: Payable | None) -> list[Refund]:
     """Not what staff gave back before, nor late money, which has a mail of its own."""
     return [
@@ -157,7 +192,7 @@ def _in_dispute_minor(payable: Payable | None) -> int:
     return sum(dispute.amount_minor for dispute in disputes)
 
 
-def _slot(sale: Booking | BookingHold) -> dict[str, Any]:
+def _slot(sale: Booking | BookingHold | WaitlistEntry) -> dict[str, Any]:
     venue = sale.resource.venue
     return {
         "title": sale.resource.name,
@@ -168,7 +203,7 @@ def _slot(sale: Booking | BookingHold) -> dict[str, Any]:
     }
 
 
-def _about(subject: str, sale: Booking | BookingHold) -> dict[str, Any]:
+def _about(subject: str, sale: Booking | BookingHold | WaitlistEntry) -> dict[str, Any]:
     return {
         "recipient_id": sale.customer_id,
         "subject_type": subject,

@@ -134,13 +134,15 @@ def _settle_late(payable_id: UUID) -> None:
     if not cause:
         try:
             with transaction.atomic():  # several units: some may have been claimed
-                _buy_anew(hold, payable_id)
+                is_bought = _buy_anew(hold, payable_id)
         except SlotUnavailable:
             cause = "The slot was taken meanwhile."
         except PaymentRequired:
             cause = "It is only a part of the price."
         else:
-            return
+            if is_bought:
+                return
+            cause = "Somebody waited for the slot."
     payable = lock_payable(payable_id)
     if refunds := _give_back(payable, cause=cause):
         messages.tell_late_refund(hold, payable, refunds)
@@ -171,8 +173,8 @@ def _why_not_anew(hold: BookingHold) -> str:
 
 
 @transaction_required
-def _buy_anew(hold: BookingHold, payable_id: UUID) -> None:
-    """A new hold on the same terms, sold at once."""
+def _buy_anew(hold: BookingHold, payable_id: UUID) -> bool:
+    """A new hold on the same terms, sold at once; False if somebody waits for it."""
     anew = BookingHold(
         id=uuid7(),
         resource=hold.resource,
@@ -186,12 +188,14 @@ def _buy_anew(hold: BookingHold, payable_id: UUID) -> None:
         payable_id=payable_id,
         source=HoldSource.LATE_PAYMENT,
     )
-    win_slot(_rules_of(hold), anew, units=len(hold.units), actor=SYSTEM)
+    if not win_slot(_rules_of(hold), anew, units=len(hold.units), actor=SYSTEM):
+        return False
     payable = lock_payable(payable_id)
     charge(payable, LineKind.PRICE, hold.price_minor)
     if not payable.is_covered:
         raise PaymentRequired
     sell_locked_hold(anew, booking_id=uuid7(), now=read_clock(), actor=SYSTEM)
+    return True
 
 
 def _rules_of(hold: BookingHold) -> Rules:

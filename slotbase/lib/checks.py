@@ -17,6 +17,8 @@ DAY = 86_400
 RANGES: dict[str, tuple[float, float]] = {
     "HOLD_TTL_SECONDS": (1, DAY),
     "MAX_ACTIVE_HOLDS": (1, 1000),
+    "WAITLIST_OFFER_SECONDS": (1, DAY),
+    "MAX_WAITLIST_ENTRIES": (1, 1000),
     "MAX_AVAILABILITY_DAYS": (1, 366),
     "PAYMENT_GRACE_SECONDS": (0, DAY),
     "LATE_RECLAIM_SECONDS": (0, DAY),

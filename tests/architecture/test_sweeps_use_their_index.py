@@ -19,8 +19,13 @@ import pytest
 from django.db import connection, transaction
 from psycopg import sql
 
-from bookings.locks import claim_due_holds, claim_ended_bookings
+from bookings.locks import (
+    claim_due_holds,
+    claim_ended_bookings,
+    claim_unseen_entries,
+)
 from bookings.services.holds import purge_old_holds
+from bookings.services.waitlist import LOOK_EVERY, purge_ended_entries
 from notifications.models import Notification
 from notifications.services.retention import empty_old_mails
 from payments.models import CardPayment, Reconciliation, Refund
@@ -108,6 +113,22 @@ HOLD_PURGE = Sweep(
     lambda: [None] * purge_old_holds.__wrapped__(limit=LIMIT),
     (HOLDS.format(status="RELEASED", released_at="at", age="interval '90 days'"),),
     *("bookings_hold_to_purge", "released_at"),
+)
+ENTRIES = f"""
+INSERT INTO bookings_waitlistentry (id, resource_id, customer_id, start_time, end_time,
+    units, status, end_reason, looked_at, ended_at)
+SELECT gen_random_uuid(), %(resource)s, %(customer)s, at, at + interval '1 hour', 1,
+    '{{status}}', '', at, {{ended}} {MOMENTS}
+"""
+LOOKING = Sweep(
+    lambda: claim_unseen_entries(LIMIT, unseen_for=LOOK_EVERY),
+    (ENTRIES.format(status="WAITING", ended="NULL", age="interval '10 seconds'"),),
+    *("bookings_waitlist_due", "looked_at"),
+)
+WAITLIST_PURGE = Sweep(
+    lambda: [None] * purge_ended_entries.__wrapped__(limit=LIMIT),
+    (ENTRIES.format(status="LEFT", ended="at", age="interval '90 days'"),),
+    *("bookings_waitlist_to_purge", "ended_at"),
 )
 KEY_PURGE = Sweep(
     lambda: [None] * purge_old_records(limit=LIMIT),
@@ -437,6 +458,7 @@ def is_served(sweep: Sweep, nodes: list[dict[str, Any]]) -> bool:
     "sweep",
     [
         *(EXPIRY, ENDING, HOLD_PURGE, KEY_PURGE),
+        *(LOOKING, WAITLIST_PURGE),
         *(DELIVERING, PROCESSING, EVENT_PURGE, PAYLOAD_PURGE),
         *(ADVANCING, LATE, WORKFLOW_PURGE),
         *(SENDING, MAIL_PURGE, FETCHING),
@@ -447,6 +469,7 @@ def is_served(sweep: Sweep, nodes: list[dict[str, Any]]) -> bool:
     ],
     ids=[
         *("expiry", "ending", "hold purge", "key purge"),
+        *("looking", "waitlist purge"),
         *("delivering", "processing", "event purge", "payload purge"),
         *("advancing", "late workflows", "workflow purge"),
         *("sending", "mail purge", "fetching"),

@@ -16,6 +16,7 @@ from tests.bookings.routes import ALL, Route, client_of
 from tests.factories import (
     make_booking,
     make_customer,
+    make_entry,
     make_hold,
     make_priced_resource,
     make_resource,
@@ -53,7 +54,9 @@ def wish(court: Resource) -> dict[str, Any]:
 def routes(alice: User, court: Resource) -> list[Route]:
     """Every method and address, with ids of Alice's own objects."""
     booking = make_booking(customer=alice, resource=court)
+    entry = make_entry(resource=court, customer=alice)
     ids = {"resource": court.pk, "hold": booking.hold_id, "booking": booking.pk}
+    ids["entry"] = entry.pk
     return [(method, address.format_map(ids)) for method, address in ALL]
 
 

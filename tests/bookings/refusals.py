@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from bookings.models import Booking, BookingHold, SlotClaim
+from bookings.models import Booking, BookingHold, SlotClaim, WaitlistEntry
 from payments.models import CardPayment, Payable, Refund
 from recovery.models import AuditEntry, IdempotencyRecord
 from tests.bookings.document import documented_codes
@@ -12,7 +12,7 @@ from tests.bookings.document import documented_codes
 MEMBERS = {"type", "title", "status", "detail", "code", "retryable", "request_id"}
 WRITTEN = (
     *(BookingHold, SlotClaim, Booking, AuditEntry, IdempotencyRecord),
-    *(Payable, CardPayment, Refund),
+    *(Payable, CardPayment, Refund, WaitlistEntry),
 )
 
 

@@ -9,7 +9,13 @@ from rest_framework.test import APIClient
 
 from tests.bookings.refusals import read_problem, refused
 from tests.bookings.routes import ALL, Route, post, posts, private
-from tests.factories import make_booking, make_customer, make_hold
+from tests.factories import (
+    make_booking,
+    make_customer,
+    make_entry,
+    make_hold,
+    make_resource,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -110,8 +116,9 @@ def test_an_unknown_and_a_foreign_object_look_alike(
 ) -> None:
     bob = make_customer()
     booking, hold = make_booking(customer=bob), make_hold(customer=bob)
-    foreign = address.format(hold=hold.pk, booking=booking.pk)
-    unknown = address.format(hold=uuid4(), booking=uuid4())
+    entry = make_entry(customer=bob, resource=make_resource())
+    foreign = address.format(hold=hold.pk, booking=booking.pk, entry=entry.pk)
+    unknown = address.format(hold=uuid4(), booking=uuid4(), entry=uuid4())
 
     send = partial(api.generic, headers={"Idempotency-Key": "k1"})
     problems = [

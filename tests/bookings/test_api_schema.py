@@ -117,6 +117,7 @@ def test_the_key_is_required_to_hold_and_to_pay_and_possible_for_every_other_pos
     assert {path for path, is_required in required.items() if is_required} == {
         "/api/v1/holds/",
         "/api/v1/holds/{hold_id}/payment/",
+        "/api/v1/waitlist/",
     }
 
 
@@ -166,6 +167,15 @@ def book_and_cancel(api: APIClient, wish: dict[str, Any]) -> list[Any]:
     return [*held, *begun, *confirmed, cancelled]
 
 
+def wait_and_decline(api: APIClient, wish: dict[str, Any]) -> list[Any]:
+    """Each command of the waitlist; the slot is free, so the offer comes at once."""
+    joined = [send(api, "waitlist", key, **wish) for key in ("w1", "w2")]
+    entry = f"waitlist/{joined[0].json()['id']}"
+    shown = [api.get("/api/v1/waitlist/"), api.get(f"/api/v1/{entry}/")]
+    declined = send(api, f"{entry}/decline", "w3")
+    return [*joined, *shown, declined, api.delete(f"/api/v1/{entry}/")]
+
+
 def test_every_field_of_an_answer_is_in_the_document_and_the_other_way_round(
     api: APIClient, alice: User, court: Resource, wish: dict[str, Any]
 ) -> None:
@@ -178,6 +188,7 @@ def test_every_field_of_an_answer_is_in_the_document_and_the_other_way_round(
         api.get(f"/api/v1/holds/{hold.pk}/"),
         api.delete(f"/api/v1/holds/{hold.pk}/"),
         *get_everything(api, court, booking),
+        *wait_and_decline(api, wish),
     ]
 
     for answer in answers:

@@ -1,10 +1,13 @@
 """Money came in: it buys its slot, or goes back in full."""
 
+from functools import partial
 from typing import Any
+from unittest import mock
 
 import pytest
 
-from bookings.models import Booking, BookingHold, DateException
+from bookings import locks
+from bookings.models import Booking, BookingHold, DateException, WaitlistEntry
 from bookings.services.cancelling import cancel_booking
 from bookings.services.holds import expire_due_holds, release_hold
 from bookings.services.paying import confirm_paid_hold
@@ -16,7 +19,7 @@ from recovery.models import Case
 from slotbase.lib.ids import uuid7
 from tests.adversity import Clock, Stripe
 from tests.bookings.till import act
-from tests.factories import make_hold, make_priced_resource, make_staff
+from tests.factories import make_entry, make_hold, make_priced_resource, make_staff
 from tests.payments.money import (
     begin_payment,
     make_cash,
@@ -394,3 +397,64 @@ def test_a_dispute_that_is_won_after_it_was_paid_again_is_a_question(
     run_due_work()
 
     assert open_kinds() == ["payment_mismatch"]
+
+
+def pay_late_for_what_somebody_waits(
+    stripe: Stripe, clock: Clock, hold: BookingHold
+) -> WaitlistEntry:
+    """The slot stands free: whoever expired the hold did not pass it on."""
+    entry = make_entry(resource=hold.resource)
+    begin_payment(hold)
+    intent_id = act(stripe, hold)
+    clock.move(seconds=400)
+    with mock.patch("bookings.services.claims.pass_on", return_value=0):
+        expire_due_holds(limit=10)
+    store_event("payment_intent.succeeded", intent_id)
+    return entry
+
+
+def test_late_money_leaves_a_free_slot_to_whoever_waits_for_it(
+    hold: BookingHold, stripe: Stripe, clock: Clock
+) -> None:
+    entry = pay_late_for_what_somebody_waits(stripe, clock, hold)
+
+    process_all()
+    settle_twice()
+
+    entry.refresh_from_db()
+    assert entry.status == "OFFERED"
+    assert not Booking.objects.exists()
+    assert sent_back(stripe) == [2400]
+    assert cause() == "Somebody waited for the slot."
+
+
+def test_without_the_guard_late_money_would_pass_the_line(
+    hold: BookingHold, stripe: Stripe, clock: Clock
+) -> None:
+    entry = pay_late_for_what_somebody_waits(stripe, clock, hold)
+
+    rude = partial(locks.Terms, may_pass=True)
+    with mock.patch("bookings.services.claims.Terms", rude):
+        process_all()
+        settle_twice()
+
+    entry.refresh_from_db()
+    assert entry.status == "WAITING"
+    assert Booking.objects.exists()
+
+
+def test_what_the_decision_did_not_pass_on_a_step_of_the_cancellation_does(
+    hold: BookingHold, stripe: Stripe
+) -> None:
+    begin_payment(hold)
+    store_event("payment_intent.succeeded", act(stripe, hold))
+    process_all()
+    settle_twice()
+    booking, entry = Booking.objects.get(), make_entry(resource=hold.resource)
+    with mock.patch("bookings.services.cancelling.pass_on", return_value=0):
+        cancel_booking(booking_id=booking.pk, customer_id=booking.customer_id)
+
+    run_due_work()
+
+    entry.refresh_from_db()
+    assert entry.status == "OFFERED"

@@ -59,6 +59,7 @@ QUEUES_OF_MONEY = (
     *("card_payment", "refund", "stripe_events"),
     *("workflow", "email", "profiles", "invariants", "alert"),
 )
+OF_THE_WAITLIST = "waitlist.passing_on"  # in test_waitlist.py
 POINTS_OF_MONEY = ("booking.asked", "booking.confirming", "email.rendered")
 
 # Where, how often, and so how many deaths are counted: who dies after the record has
@@ -150,7 +151,7 @@ def test_every_failpoint_has_its_test() -> None:
     }
 
     assert points(text_of_the_product()) == of_the_engine | {
-        *(PUBLISHED, STORED),
+        *(PUBLISHED, STORED, OF_THE_WAITLIST),
         *POINTS_OF_MONEY,
     }
 

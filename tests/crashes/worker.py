@@ -269,6 +269,18 @@ def insist_on_effect(subject: str) -> None:
             return
 
 
+def expire_and_pass_on_later() -> None:
+    """What ran out is passed on in a transaction of its own."""
+    from bookings import locks
+    from bookings.services import claims, holds, line
+
+    kept: list[UUID] = []
+    claims.pass_on = lambda _, *, ended, **__: kept.extend(ended) or 0
+    holds.expire_due_holds(limit=10)
+    with transaction.atomic():
+        line.pass_on(locks.lock_line_behind(kept))
+
+
 def receive_webhook(body: str, headers: dict[str, str]) -> None:
     """As the web process does."""
     answer = post_webhook(body, headers)

@@ -15,6 +15,7 @@ FULL = {
     "fee_due_minor": 0,
     "in_dispute_minor": 0,
     "is_all": False,
+    "offered_until": "2030-06-30T20:15:00+00:00",
 }
 
 
@@ -51,6 +52,9 @@ def test_each_template_says_what_where_and_when(name: str) -> None:
         ("late_payment_refunded", {"is_all": True}, "all of your money back: 20.00"),
         ("late_payment_refunded", {}, "within 5 to 10 days"),
         ("refund_delayed", {}, "refund of 20.00 EUR takes longer"),
+        ("waitlist_offered", {}, "until Sunday, 30 June 2030, 22:15 (Europe/Berlin)."),
+        ("waitlist_offered", {"price_minor": 0}, "There is nothing to pay."),
+        ("waitlist_lapsed", {}, "join the waitlist again."),
         ("booking_confirmed", {"currency": "JPY"}, "2500 JPY"),
     ],
 )

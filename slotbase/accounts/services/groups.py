@@ -12,7 +12,7 @@ CATALOGUE = (
     "bookings.cancellationpolicy",
     "bookings.cancellationtier",
 )
-SALES = ("bookings.booking", "bookings.bookinghold")
+SALES = ("bookings.booking", "bookings.bookinghold", "bookings.waitlistentry")
 CUSTOMERS = ("accounts.user",)
 VENUES = ("accounts.venue", "accounts.venuestaff")
 HISTORY = ("recovery.auditentry",)
@@ -54,12 +54,15 @@ WORK_ON_CASES = _may("view", *CASES, *ALERTS) | _may(
 )
 # Give money back by card and decide about what went wrong; hand out what is owed.
 REFUND, PAY_OUT = {"payments.refund_payment"}, {"payments.pay_out_refund"}
+# Take somebody off the waitlist.
+KEEP_THE_LIST = {"bookings.change_waitlistentry"}
 SUPPORT = (
     _may("view", *SALES, *CUSTOMERS, *CATALOGUE, *HISTORY, *EVENTS)
     | _may("view", *MESSAGES, *WORKFLOWS, *MONEY, *FAILURES, *COMPARISONS, *HEALTH)
     | WORK_ON_CASES
     | REFUND
     | PAY_OUT
+    | KEEP_THE_LIST
     | SEE_CONTACT_DATA
 )
 
@@ -73,11 +76,13 @@ MATRIX: dict[str, set[str]] = {
     | _may("view change", "recovery.case")
     | {"payments.record_payment"}
     | PAY_OUT
+    | KEEP_THE_LIST
     | SEE_CONTACT_DATA,
     "manager": _may("view", *SALES, *CUSTOMERS, *VENUES, *MESSAGES, *MONEY)
     | _may("view add change", *CATALOGUE, "accounts.venue")
     | _may("delete", "bookings.openinghours", "bookings.dateexception")
     | _may("delete", "bookings.cancellationtier")
+    | KEEP_THE_LIST
     | SEE_CONTACT_DATA,
     "support": SUPPORT,
     "support_lead": SUPPORT,
