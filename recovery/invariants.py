@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from django.db import connection
 
-from recovery.states import CASE_MOVES, RUN_MOVES
+from recovery.states import CASE_MOVES, DEAD_LETTER_MOVES, RUN_MOVES
 
 SHOWN_ROWS = 20
 
@@ -132,6 +132,9 @@ register(
         " < slotbase_now() - interval '5 minutes'"
         " UNION ALL SELECT 'recovery_workflowrun ' || id FROM recovery_workflowrun"
         " WHERE greatest(next_run_at, lease_until)"
+        " < slotbase_now() - interval '5 minutes'"
+        " UNION ALL SELECT 'recovery_deadletter ' || id FROM recovery_deadletter"
+        " WHERE greatest(next_run_at, lease_until)"
         " < slotbase_now() - interval '5 minutes'",
         is_safety=False,
     ),
@@ -145,9 +148,33 @@ register(
         " FROM recovery_inboxevent WHERE status = 'DEAD'"
         # Not finished and not due: it waits for a person.
         " UNION ALL SELECT 'workflow:' || id FROM recovery_workflowrun"
-        " WHERE finished_at IS NULL AND next_run_at IS NULL) dead"
+        " WHERE finished_at IS NULL AND next_run_at IS NULL"
+        " UNION ALL SELECT 'dead_letter:dead_letter:' || id FROM recovery_deadletter"
+        " WHERE status = 'OPEN' AND next_run_at IS NULL) dead"
         " WHERE NOT EXISTS (SELECT FROM recovery_case c"
         " WHERE c.fingerprint = dead.fingerprint)",
+    ),
+    Invariant(
+        "I18.once",
+        "A task with its arguments has one open dead letter.",
+        "SELECT key FROM recovery_deadletter WHERE status = 'OPEN'"
+        " GROUP BY key HAVING count(*) > 1",
+    ),
+    Invariant(
+        "I18.age",
+        "A dead letter that is open for a day has a case.",
+        "SELECT l.id FROM recovery_deadletter l WHERE l.status = 'OPEN'"
+        " AND l.first_failed_at < slotbase_now() - interval '24 hours 5 minutes'"
+        # One that healed lately and fails again has its attempts, too.
+        " AND l.next_run_at < slotbase_now() - interval '5 minutes'"
+        " AND NOT EXISTS (SELECT FROM recovery_case c"
+        "  WHERE c.fingerprint = 'dead_letter:dead_letter:' || l.id)",
+        is_safety=False,
+    ),
+    Invariant(
+        "I6.dead_letter",
+        "The history of a dead letter is an unbroken chain that ends in its state.",
+        unbroken_history("recovery_deadletter", "deadletter", DEAD_LETTER_MOVES),
     ),
     Invariant(
         "I18.workflow",

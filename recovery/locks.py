@@ -1,8 +1,8 @@
 """Every lock of this app, last in the lock order of the product (bookings/locks.py).
 
-Among themselves: WorkflowRun, Case, then any other due row. The engine writes a due row
-last of all; that of a workflow is locked before, since who opens or closes the case of
-a run must know whether it is finished.
+Among themselves: WorkflowRun, DeadLetter, Case, then any other due row. The engine
+writes a due row last of all; those of a workflow and of a dead letter are locked
+before, since who opens or closes the case of one must know whether it is over.
 """
 
 from collections.abc import Mapping
@@ -10,8 +10,10 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
+from django.db.models import F
+
 from recovery.errors import CaseNotFound
-from recovery.models import Case, DueRow, InboxEvent, WorkflowRun
+from recovery.models import Case, DeadLetter, DueRow, InboxEvent, WorkflowRun
 from recovery.states import CaseStatus
 from slotbase.lib.clock import Now
 from slotbase.lib.db import transaction_required
@@ -124,3 +126,23 @@ def lock_late_runs(limit: int) -> list[WorkflowRun]:
         finished_at__isnull=True, is_late=False, limit_at__lte=Now()
     ).order_by("limit_at")
     return list(late.select_for_update(skip_locked=True, of=("self",))[:limit])
+
+
+@transaction_required
+def lock_dead_letter_of(key: str) -> DeadLetter | None:
+    """The dead letter of a task with its arguments, locked: the open or last one."""
+    letters = DeadLetter.objects.select_for_update().filter(key=key)
+    return letters.order_by(F("ended_at").desc(nulls_first=True)).first()
+
+
+@transaction_required
+def lock_dead_letter(letter_id: UUID) -> DeadLetter:
+    """A dead letter, locked.
+
+    Raises:
+        NotFound: there is none.
+    """
+    letters = DeadLetter.objects.select_for_update().filter(pk=letter_id)
+    if (letter := letters.first()) is None:
+        raise NotFound
+    return letter

@@ -7,6 +7,7 @@ from django.conf import settings
 
 from recovery import (
     cases,
+    dead_letters,
     deliveries,
     heartbeats,
     idempotency,
@@ -38,6 +39,12 @@ def advance_workflows(*, id: str = "", **_: object) -> None:  # noqa: A002 - of 
         _in_batches(runs.report_late_runs)
 
 
+@shared_task(name="recovery.retry_dead_letters")
+def retry_dead_letters(**_: object) -> None:
+    """Try again tasks that failed and have no row of their own."""
+    dead_letters.retry_due()
+
+
 @shared_task(name="recovery.give_back_stale_claims")
 def give_back_stale_claims(**_: object) -> None:
     """Cases that were claimed and then forgotten are free again."""
@@ -52,11 +59,12 @@ def record_heartbeat(*, queue: str, **_: object) -> None:
 
 @shared_task(name="recovery.purge_history")
 def purge_history(**_: object) -> None:
-    """Forget what was kept long enough: answers, events, payloads, workflows."""
+    """Forget what was kept long enough: answers, events, payloads, workflows, tasks."""
     _in_batches(idempotency.purge_old_records)
     _in_batches(deliveries.purge_delivered_events)
     _in_batches(inbox.empty_old_webhooks)
     _in_batches(runs.purge_finished_runs)
+    _in_batches(dead_letters.purge_ended)
     heartbeats.forget_old_heartbeats()
 
 

@@ -66,6 +66,7 @@ SCHEDULE = {
     "advance workflows": Entry(
         "recovery.advance_workflows", "default", settings.SWEEP_INTERVAL_SECONDS
     ),
+    "retry dead letters": Entry("recovery.retry_dead_letters", "default", 60),
     "give back stale claims": Entry("recovery.give_back_stale_claims", "default", 60),
     "purge history": Entry("recovery.purge_history", "default", 300),
     "refresh signing keys": Entry(

@@ -9,7 +9,7 @@ from django.conf import settings
 
 from payments.models import Reconciliation
 from payments.services.stamps import now_at_stripe
-from recovery import inbox, rowqueue
+from recovery import inbox, retries, rowqueue
 from recovery.models import InboxEvent
 from recovery.rowqueue import Failure
 from slotbase.lib.clock import Now
@@ -86,3 +86,4 @@ QUEUE = rowqueue.RowQueue(
     retry_seconds=lambda _: settings.OUTBOX_RETRY_SECONDS,
     provider="stripe",
 )
+retries.register(Reconciliation.subject(), retries.of_rows(Reconciliation))

@@ -1,5 +1,5 @@
 """Back office of recovery; importing the rooms registers their pages."""
 
-from recovery.admin import cases, engines, history, workflows
+from recovery.admin import cases, dead_letters, engines, history, workflows
 
-__all__ = ("cases", "engines", "history", "workflows")
+__all__ = ("cases", "dead_letters", "engines", "history", "workflows")

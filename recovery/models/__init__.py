@@ -6,6 +6,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
+from recovery.models.dead_letters import DeadLetter as DeadLetter
 from recovery.models.due import DueRow as DueRow
 from recovery.models.workflows import WorkflowRun as WorkflowRun
 from recovery.models.workflows import WorkflowStep as WorkflowStep

@@ -26,6 +26,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "SWEEP_BATCH_SIZE": (1, 100_000),
     "IDEMPOTENCY_RETENTION_HOURS": (24, 24 * 365),
     "WORKFLOW_RETENTION_DAYS": (1, 36_500),
+    "DEAD_LETTER_RETENTION_DAYS": (1, 36_500),
     "HOLD_RETENTION_DAYS": (1, 36_500),
     "NOTIFICATION_RETENTION_DAYS": (2, 36_500),
     "MAX_BODY_BYTES": (1024, 10 * 1024 * 1024),
@@ -59,6 +60,7 @@ def refuse_unsafe_settings() -> None:
         *_unsafe_failpoints(),
         *_unsafe_sign_in(),
         *_unsafe_payments(),
+        *_unsafe_dead_letters(),
         *_unsafe_numbers(),
     ]
     if problems:
@@ -112,6 +114,13 @@ def _unsafe_payments() -> Iterator[str]:
     moments = settings.REFUND_RETRY_SECONDS
     if moments[:1] != [0] or any(b <= a for a, b in pairwise(moments)):
         yield "REFUND_RETRY_SECONDS: from 0 on, each more than the one before."
+
+
+def _unsafe_dead_letters() -> Iterator[str]:
+    waits = settings.DEAD_LETTER_RETRY_SECONDS
+    # Jitter makes each wait up to a fifth longer.
+    if not waits or min(waits) < 1 or sum(waits) * 1.2 > DAY:
+        yield "DEAD_LETTER_RETRY_SECONDS: 1 or more each, 72000 at most in all."
 
 
 def _unsafe_numbers() -> Iterator[str]:

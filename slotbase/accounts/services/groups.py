@@ -25,7 +25,7 @@ MONEY = (
     *("payments.refund", "payments.dispute"),
 )
 FAILURES = ("payments.refundfailure",)
-ENGINES = (*EVENTS, *WORKFLOWS, "recovery.heartbeat")
+ENGINES = (*EVENTS, *WORKFLOWS, "recovery.deadletter", "recovery.heartbeat")
 EVERYTHING = (
     *(*CATALOGUE, *SALES, *CUSTOMERS, *VENUES, *HISTORY, *CASES, *ENGINES),
     *(*MESSAGES, *MONEY, *FAILURES),
@@ -80,8 +80,8 @@ MATRIX: dict[str, set[str]] = {
     "operations": _may("view", *HISTORY, *ENGINES, "accounts.venue", "auth.group")
     | _may("view", *MESSAGES)
     | WORK_ON_CASES
-    # Try dead deliveries and stuck workflows again, or give them up.
-    | _may("change", "recovery.eventdelivery", *WORKFLOWS)
+    # Try dead deliveries, tasks and stuck workflows again, or give them up.
+    | _may("change", "recovery.eventdelivery", "recovery.deadletter", *WORKFLOWS)
     | _may("view add change", "accounts.user", "accounts.venuestaff")
     | _may("change", "auth.group")
     | _may("view change", "django_celery_beat.periodictask"),
