@@ -24,11 +24,12 @@ from bookings.services.holds import purge_old_holds
 from notifications.models import Notification
 from notifications.services.retention import empty_old_mails
 from payments.models import CardPayment, Reconciliation, Refund
+from recovery.dead_letters import purge_ended
 from recovery.deliveries import purge_delivered_events
 from recovery.idempotency import purge_old_records
 from recovery.inbox import empty_old_webhooks
 from recovery.locks import claim_due_row, lock_late_runs
-from recovery.models import EventDelivery, InboxEvent, WorkflowRun
+from recovery.models import DeadLetter, EventDelivery, InboxEvent, WorkflowRun
 from recovery.runs import purge_finished_runs
 from slotbase.accounts.models import ProfileFetch
 from slotbase.lib.clock import read_clock
@@ -195,6 +196,30 @@ WORKFLOW_PURGE = Sweep(
 )
 
 
+DEAD_LETTERS = f"""
+INSERT INTO recovery_deadletter (id, key, task, kwargs, queue, request_id, status,
+    next_run_at, ended_at, ended_because)
+SELECT gen_random_uuid(), at::text, 't', '{{{{}}}}', '', '', {{columns}} {MOMENTS}
+"""
+RETRYING = Sweep(
+    lambda: claim_all(DeadLetter),
+    (
+        DEAD_LETTERS.format(
+            age="interval '0'", columns="'OPEN', at, NULL::timestamptz, ''"
+        ),
+    ),
+    *("recovery_dead_letter_due", "next_run_at"),
+)
+LETTER_PURGE = Sweep(
+    lambda: [None] * purge_ended.__wrapped__(limit=LIMIT),
+    (
+        DEAD_LETTERS.format(
+            age="interval '180 days'", columns="'RESOLVED', NULL::timestamptz, at, 'x'"
+        ),
+    ),
+    *("recovery_dead_letter_ended", "ended_at"),
+)
+
 # Rows of one payable: nothing else of them matters to a claim.
 CARD_PAYMENTS = f"""
 INSERT INTO payments_cardpayment (id, payable_id, status, amount_minor, currency,
@@ -325,6 +350,7 @@ def is_served(sweep: Sweep, nodes: list[dict[str, Any]]) -> bool:
         *(EXPIRY, ENDING, HOLD_PURGE, KEY_PURGE),
         *(DELIVERING, PROCESSING, EVENT_PURGE, PAYLOAD_PURGE),
         *(ADVANCING, LATE, WORKFLOW_PURGE),
+        *(RETRYING, LETTER_PURGE),
         *(SENDING, MAIL_PURGE, FETCHING),
         *(PAYING, REFUNDING, RECONCILING),
     ],
@@ -332,6 +358,7 @@ def is_served(sweep: Sweep, nodes: list[dict[str, Any]]) -> bool:
         *("expiry", "ending", "hold purge", "key purge"),
         *("delivering", "processing", "event purge", "payload purge"),
         *("advancing", "late workflows", "workflow purge"),
+        *("retrying", "dead letter purge"),
         *("sending", "mail purge", "fetching"),
         *("paying", "refunding", "reconciling"),
     ],
