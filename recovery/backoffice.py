@@ -156,6 +156,11 @@ class Wish:
     evidence: str
     reference: str = ""
 
+    @property
+    def actor(self) -> audit.Actor:
+        """Who, for the history."""
+        return audit.Actor.staff(self.staff_id)
+
 
 @dataclass(frozen=True)
 class RowAction(Generic[Row]):

@@ -143,13 +143,13 @@ def _give_up(case: Case, wish: Wish) -> None:
 
 def _resume_run(case: Case, wish: Wish) -> None:
     cases.require_free(**_seen(case, wish))
-    runs.resume(run_id=UUID(case.subject_id), staff_id=wish.staff_id)
+    runs.resume(run_id=UUID(case.subject_id), actor=wish.actor)
 
 
 def _abandon_run(case: Case, wish: Wish) -> None:
     cases.require_free(**_seen(case, wish))
     run_id = UUID(case.subject_id)
-    runs.abandon(run_id=run_id, staff_id=wish.staff_id, reason=wish.reason)
+    runs.abandon(run_id=run_id, actor=wish.actor, reason=wish.reason)
 
 
 # --- The buttons --------------------------------------------------------------
