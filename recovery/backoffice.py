@@ -168,6 +168,11 @@ class Wish:
     evidence: str
     reference: str = ""
 
+    @property
+    def actor(self) -> audit.Actor:
+        """Who, for the history."""
+        return audit.Actor.staff(self.staff_id)
+
 
 @dataclass(frozen=True)
 class RowAction(Generic[Row]):
@@ -306,6 +311,31 @@ def _may_do(request: HttpRequest, action: RowAction[Any]) -> bool:
 
 
 # --- Lists --------------------------------------------------------------------
+
+MAX_AT_ONCE = 100  # each is a transaction of its own, and all of them one request
+
+
+def do_to_each(
+    request: HttpRequest, rows: QuerySet[Any], do: Callable[[Any], None]
+) -> None:
+    """Do it to the selected rows, and say for how many it could not be done."""
+    ids = list(rows.values_list("pk", flat=True)[: MAX_AT_ONCE + 1])
+    if len(ids) > MAX_AT_ONCE:
+        messages.error(request, f"At most {MAX_AT_ONCE} at once: nothing was done.")
+        return
+    refused = [why for why in (_refusal(do, pk) for pk in ids) if why]
+    if len(refused) < len(ids):
+        messages.success(request, f"{len(ids) - len(refused)} will be tried again.")
+    for why in sorted(set(refused)):
+        messages.error(request, f"{refused.count(why)} left alone: {why}")
+
+
+def _refusal(do: Callable[[Any], None], pk: Any) -> str:
+    try:
+        do(pk)
+    except DomainError as error:
+        return str(error)
+    return ""
 
 
 class ValueFilter(admin.SimpleListFilter):

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.db import connection
 from django.db.models import Exists, OuterRef
 
-from recovery import audit, rowqueue
+from recovery import audit, retries, rowqueue
 from recovery.models import EventDelivery, OutboxEvent
 from recovery.outbox import Subscriber, subscribers
 from recovery.states import DELIVERY_MOVES, DeliveryStatus
@@ -135,3 +135,19 @@ def purge_delivered_events(*, limit: int) -> int:
     ids = list(old.order_by("created_at").values_list("pk", flat=True)[:limit])
     EventDelivery.objects.filter(event__in=ids).delete()
     return OutboxEvent.objects.filter(pk__in=ids).delete()[0]
+
+
+def _is_dead(delivery_id: str) -> bool:
+    dead = EventDelivery.objects.filter(status=DeliveryStatus.DEAD)
+    return dead.filter(pk=delivery_id).exists()
+
+
+retries.register(
+    EventDelivery.subject(),
+    retries.Retry(
+        _is_dead,
+        lambda delivery_id, staff_id: retry_delivery(
+            delivery_id=int(delivery_id), staff_id=staff_id
+        ),
+    ),
+)

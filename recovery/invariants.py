@@ -13,7 +13,7 @@ from uuid import UUID
 
 from django.db import DatabaseError, connection, transaction
 
-from recovery.states import ALERT_MOVES, CASE_MOVES, RUN_MOVES
+from recovery.states import ALERT_MOVES, CASE_MOVES, DEAD_LETTER_MOVES, RUN_MOVES
 from slotbase.lib.db import sqlstate
 from slotbase.lib.ids import oldest_id
 
@@ -198,6 +198,11 @@ recent(
     "SELECT id FROM recovery_case WHERE status IN ('OPEN', 'CLAIMED')",
 )
 recent(
+    "dead_letter",
+    "SELECT id FROM recovery_deadletter WHERE id >= {since}",
+    "SELECT id FROM recovery_deadletter WHERE status = 'OPEN'",
+)
+recent(
     "alert",
     "SELECT id FROM recovery_alert WHERE id >= {since}",
     "SELECT id FROM recovery_alert WHERE status <> 'RESOLVED'",
@@ -278,7 +283,7 @@ register(
         # Analytics may be away for a day: nobody misses it.
         overdue("recovery_eventdelivery", more="AND subscriber <> 'analytics'")
         + " UNION ALL "
-        + overdue("recovery_inboxevent", "recovery_workflowrun"),
+        + overdue("recovery_inboxevent", "recovery_workflowrun", "recovery_deadletter"),
         is_safety=False,
     ),
     Invariant(
@@ -306,9 +311,35 @@ register(
         " FROM recovery_inboxevent WHERE status = 'DEAD'"
         # Not finished and not due: it waits for a person.
         " UNION ALL SELECT 'workflow:' || id FROM recovery_workflowrun"
-        " WHERE finished_at IS NULL AND next_run_at IS NULL) dead"
+        " WHERE finished_at IS NULL AND next_run_at IS NULL"
+        " UNION ALL SELECT 'dead_letter:dead_letter:' || id FROM recovery_deadletter"
+        " WHERE status = 'OPEN' AND next_run_at IS NULL) dead"
         " WHERE NOT EXISTS (SELECT FROM recovery_case c"
         " WHERE c.fingerprint = dead.fingerprint)",
+    ),
+    Invariant(
+        "I18.once",
+        "A task with its arguments has one open dead letter.",
+        "SELECT key FROM recovery_deadletter WHERE status = 'OPEN'"
+        " GROUP BY key HAVING count(*) > 1",
+    ),
+    Invariant(
+        "I18.age",
+        "A dead letter that is open for a day has a case.",
+        "SELECT l.id FROM recovery_deadletter l WHERE l.status = 'OPEN'"
+        " AND l.first_failed_at < slotbase_now() - interval '24 hours 5 minutes'"
+        # One that healed lately and fails again has its attempts, too.
+        " AND l.next_run_at < slotbase_now() - interval '5 minutes'"
+        " AND NOT EXISTS (SELECT FROM recovery_case c"
+        "  WHERE c.fingerprint = 'dead_letter:dead_letter:' || l.id)",
+        is_safety=False,
+    ),
+    Invariant(
+        "I6.dead_letter",
+        "The history of a dead letter is an unbroken chain that ends in its state.",
+        unbroken_history(
+            "recovery_deadletter", "deadletter", DEAD_LETTER_MOVES, scope="dead_letter"
+        ),
     ),
     Invariant(
         "I18.workflow",

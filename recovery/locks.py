@@ -1,9 +1,9 @@
 """Every lock of this app, last in the lock order of the product (bookings/locks.py).
 
-Among themselves: WorkflowRun, Case, Alert, then any other due row. Many alerts by their
-ids, but for those who skip what is locked. The engine writes a due row last of all;
-that of a workflow is locked before, since who opens or closes the case of a run must
-know whether it is finished.
+Among themselves: WorkflowRun, DeadLetter, Case, Alert, then any other due row. Many
+alerts by their ids, but for those who skip what is locked. The engine writes a due row
+last of all; those of a workflow and of a dead letter are locked before, since who opens
+or closes the case of one must know whether it is over.
 """
 
 from collections.abc import Collection, Mapping
@@ -12,10 +12,10 @@ from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
 from django.db import connection
-from django.db.models import Q, QuerySet
+from django.db.models import F, Q, QuerySet
 
 from recovery.errors import CaseNotFound
-from recovery.models import Alert, Case, DueRow, InboxEvent, WorkflowRun
+from recovery.models import Alert, Case, DeadLetter, DueRow, InboxEvent, WorkflowRun
 from recovery.states import AlertStatus, CaseStatus
 from slotbase.lib.clock import Now
 from slotbase.lib.db import transaction_required
@@ -128,6 +128,26 @@ def lock_late_runs(limit: int) -> list[WorkflowRun]:
         finished_at__isnull=True, is_late=False, limit_at__lte=Now()
     ).order_by("limit_at")
     return list(late.select_for_update(skip_locked=True, of=("self",))[:limit])
+
+
+@transaction_required
+def lock_dead_letter_of(key: str) -> DeadLetter | None:
+    """The dead letter of a task with its arguments, locked: the open or last one."""
+    letters = DeadLetter.objects.select_for_update().filter(key=key)
+    return letters.order_by(F("ended_at").desc(nulls_first=True)).first()
+
+
+@transaction_required
+def lock_dead_letter(letter_id: UUID) -> DeadLetter:
+    """A dead letter, locked.
+
+    Raises:
+        NotFound: there is none.
+    """
+    letters = DeadLetter.objects.select_for_update().filter(pk=letter_id)
+    if (letter := letters.first()) is None:
+        raise NotFound
+    return letter
 
 
 @transaction_required

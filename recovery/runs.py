@@ -4,16 +4,17 @@
 run first, so that no case is opened about one that is just finished.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
+from django.db.models import Q
 
 from recovery import audit, cases, steps
 from recovery.locks import lock_late_runs, lock_run
-from recovery.models import WorkflowRun
+from recovery.models import Case, WorkflowRun
 from recovery.states import RUN_MOVES, RunStatus
 from slotbase.lib.clock import Now, read_clock
 from slotbase.lib.db import retry_on_conflict, transaction_required
@@ -86,6 +87,36 @@ def open_case(run: WorkflowRun, cause: str) -> None:
     )
 
 
+def list_runs(
+    *, is_stuck: bool = False, name: str = "", subject: str = "", limit: int
+) -> list[WorkflowRun]:
+    """The newest runs: all, of a workflow, about a subject (its id), or the stuck ones.
+
+    Stuck is what is not finished, and late, in a case, or waiting for a person.
+    """
+    rows = WorkflowRun.objects.order_by("-pk")
+    if name:
+        rows = rows.filter(name=name)
+    if subject:
+        rows = rows.filter(subject_id=subject)
+    if is_stuck:
+        is_waiting = Q(next_run_at__isnull=True) | Q(is_late=True)
+        in_case = Q(pk__in=[UUID(id_) for id_ in _subjects_of_open_cases()])
+        rows = rows.filter(is_waiting | in_case, finished_at__isnull=True)
+    return list(rows[:limit])
+
+
+def _subjects_of_open_cases() -> Iterable[str]:
+    about_runs = Case.objects.filter(subject_type=SUBJECT, status__in=cases.IS_OPEN)
+    return about_runs.values_list("subject_id", flat=True)
+
+
+def case_of(run: WorkflowRun) -> Case | None:
+    """The newest case about a run, open or not."""
+    about = Case.objects.filter(fingerprint=fingerprint_of(run.pk))
+    return about.order_by("-id").first()
+
+
 @retry_on_conflict
 def report_late_runs(*, limit: int) -> int:
     """Open a case, once, for each run that is over its time limit; returns how many."""
@@ -97,7 +128,7 @@ def report_late_runs(*, limit: int) -> int:
 
 
 @retry_on_conflict
-def resume(*, run_id: UUID, staff_id: UUID) -> None:
+def resume(*, run_id: UUID, actor: audit.Actor) -> None:
     """A person lets a run go on at once, with all its attempts.
 
     Raises:
@@ -110,12 +141,12 @@ def resume(*, run_id: UUID, staff_id: UUID) -> None:
     WorkflowRun.objects.filter(pk=run.pk).update(
         next_run_at=Now(), attempts=0, deaths=0
     )
-    tell(run, "resumed", actor=audit.Actor.staff(staff_id))
+    tell(run, "resumed", actor=actor)
     after_commit("recovery.advance_workflows", id=run.pk)
 
 
 @retry_on_conflict
-def abandon(*, run_id: UUID, staff_id: UUID, reason: str) -> None:
+def abandon(*, run_id: UUID, actor: audit.Actor, reason: str) -> None:
     """A person gives a run up as it is: nothing more is done, and nothing undone.
 
     Raises:
@@ -128,8 +159,7 @@ def abandon(*, run_id: UUID, staff_id: UUID, reason: str) -> None:
     run = lock_run(run_id)
     if run.lease_until is not None and run.lease_until > read_clock():
         raise InvalidState("A worker is at it now. Try again in a moment.")
-    staff = audit.Actor.staff(staff_id)
-    values = end(run, RunStatus.ABANDONED, "It was abandoned.", staff)
+    values = end(run, RunStatus.ABANDONED, "It was abandoned.", actor)
     # Without its lease, what a worker that was only paused finds out is refused.
     no_lease = {"lease_token": None, "lease_until": None}
     WorkflowRun.objects.filter(pk=run.pk).update(

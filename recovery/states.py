@@ -1,4 +1,4 @@
-"""The states of deliveries, webhooks, workflows, cases, alerts, and the legal moves."""
+"""The states of all that recovery keeps, and the only legal moves between them."""
 
 from django.db.models import TextChoices
 
@@ -84,6 +84,23 @@ STEP_MOVES: dict[str, frozenset[str]] = {
     # It may have had its effect all the same.
     StepStatus.FAILED: frozenset({StepStatus.COMPENSATED}),
     StepStatus.COMPENSATED: frozenset(),
+}
+
+
+class DeadLetterStatus(TextChoices):
+    OPEN = "OPEN"
+    RESOLVED = "RESOLVED"
+    DISCARDED = "DISCARDED"
+
+
+# One that is tried again is OPEN under a lease, like every due row.
+DEAD_LETTER_MOVES: dict[str, frozenset[str]] = {
+    DeadLetterStatus.OPEN: frozenset(
+        {DeadLetterStatus.RESOLVED, DeadLetterStatus.DISCARDED}
+    ),
+    # OPEN again: it failed again within an hour.
+    DeadLetterStatus.RESOLVED: frozenset({DeadLetterStatus.OPEN}),
+    DeadLetterStatus.DISCARDED: frozenset(),
 }
 
 

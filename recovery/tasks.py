@@ -9,6 +9,7 @@ from recovery import (
     alerts,
     cases,
     counts,
+    dead_letters,
     deliveries,
     heartbeats,
     idempotency,
@@ -39,6 +40,12 @@ def advance_workflows(*, id: str = "", **_: object) -> None:  # noqa: A002 - of 
     workflows.advance(**({"id": id} if id else {}))
     if not id:
         _in_batches(runs.report_late_runs)
+
+
+@shared_task(name="recovery.retry_dead_letters")
+def retry_dead_letters(**_: object) -> None:
+    """Try again tasks that failed and have no row of their own."""
+    dead_letters.retry_due()
 
 
 @shared_task(name="recovery.give_back_stale_claims")
@@ -72,6 +79,7 @@ def purge_history(**_: object) -> None:
     _in_batches(deliveries.purge_delivered_events)
     _in_batches(inbox.empty_old_webhooks)
     _in_batches(runs.purge_finished_runs)
+    _in_batches(dead_letters.purge_ended)
     _in_batches(alerts.purge_old_alerts)
     _in_batches(notices.purge_old_notices)
     heartbeats.forget_old_heartbeats()

@@ -39,7 +39,7 @@ class ForgetfulChannel(Channel):
 
 Transport.Channel = ForgetfulChannel
 
-app = Celery("slotbase")
+app = Celery("slotbase", task_cls="slotbase.worker:Task")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 

@@ -72,6 +72,7 @@ SCHEDULE = {
     "advance workflows": Entry(
         "recovery.advance_workflows", "default", settings.SWEEP_INTERVAL_SECONDS
     ),
+    "retry dead letters": Entry("recovery.retry_dead_letters", "default", 60),
     "look for alerts": Entry("recovery.look_for_alerts", "default", 5),
     "tell alerts by webhook": Entry(
         "recovery.deliver_notices", "default", 5, {"channel": "webhook"}

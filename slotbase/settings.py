@@ -69,6 +69,7 @@ IDEMPOTENCY_RETENTION_HOURS = env.int("IDEMPOTENCY_RETENTION_HOURS", default=24)
 OUTBOX_RETENTION_DAYS = env.int("OUTBOX_RETENTION_DAYS", default=30)
 INBOX_RETENTION_DAYS = env.int("INBOX_RETENTION_DAYS", default=90)
 WORKFLOW_RETENTION_DAYS = env.int("WORKFLOW_RETENTION_DAYS", default=90)
+DEAD_LETTER_RETENTION_DAYS = env.int("DEAD_LETTER_RETENTION_DAYS", default=180)
 HOLD_RETENTION_DAYS = env.int("HOLD_RETENTION_DAYS", default=90)
 NOTIFICATION_RETENTION_DAYS = env.int("NOTIFICATION_RETENTION_DAYS", default=90)
 ALERT_RETENTION_DAYS = env.int("ALERT_RETENTION_DAYS", default=90)
@@ -97,6 +98,10 @@ REFUND_RETRY_SECONDS = env.list(
 # For each step; then it is undone, or a case is opened and it goes on once an hour.
 WORKFLOW_RETRY_SECONDS = env.list(
     "WORKFLOW_RETRY_SECONDS", cast=int, default=[5, 15, 60, 180, 420, 720, 1200]
+)
+# Tasks that failed and have no row; less than a day in all, then a case.
+DEAD_LETTER_RETRY_SECONDS = env.list(
+    "DEAD_LETTER_RETRY_SECONDS", cast=int, default=[900, 1800, 3600, 14400, 43200]
 )
 # Two days in all, then the event is dropped.
 ANALYTICS_RETRY_SECONDS = env.list(
@@ -279,6 +284,8 @@ CELERY_ACCEPT_CONTENT = ["json"]
 # kills its worker each time ends after three deaths, which its row counts.
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
+# Also sees to messages that no task can take.
+CELERY_WORKER_CONSUMER = "slotbase.worker:Consumer"
 # What failed or took too long is tried again by its row, when its row says so.
 CELERY_TASK_ACKS_ON_FAILURE = True
 CELERY_TASK_ACKS_ON_TIMEOUT = True

@@ -27,7 +27,7 @@ from payments.states import (
     UNDECIDED_PAYMENTS,
     CardPaymentStatus,
 )
-from recovery import audit, rowqueue
+from recovery import audit, retries, rowqueue
 from recovery.rowqueue import Failure
 from slotbase.lib.clock import Now, read_clock
 from slotbase.lib.db import retry_on_conflict, transaction_required
@@ -232,6 +232,10 @@ QUEUE = rowqueue.RowQueue(
     provider="stripe",
     sends=True,
     lease_seconds=LEASE_SECONDS,
+)
+retries.register(
+    CardPayment.subject(),
+    retries.of_rows(CardPayment, status__in=UNDECIDED_PAYMENTS),
 )
 IN_REQUEST = replace(QUEUE, call=partial(_call, patience=Patience.REQUEST))
 

@@ -13,7 +13,7 @@ from payments.models import CardPayment, Reconciliation, Refund
 from payments.services.installation import bears_our_mark
 from payments.services.lost import has_row, notice_intent_now, notice_refund_now
 from payments.services.stamps import now_at_stripe
-from recovery import inbox, rowqueue, senders
+from recovery import inbox, retries, rowqueue, senders
 from recovery.models import InboxEvent
 from recovery.rowqueue import Failure
 from slotbase.lib.clock import Now, read_clock
@@ -169,3 +169,4 @@ QUEUE = rowqueue.RowQueue(
     retry_seconds=lambda _: WAITS,
     provider="stripe",
 )
+retries.register(Reconciliation.subject(), retries.of_rows(Reconciliation))

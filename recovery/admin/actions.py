@@ -4,10 +4,10 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
-from recovery import cases, deliveries, inbox, runs
+from recovery import cases, dead_letters, inbox, retries, runs
 from recovery.backoffice import RowAction, Wish
-from recovery.models import Case, EventDelivery, InboxEvent, WorkflowRun
-from recovery.states import INBOX_MOVES, DeliveryStatus, InboxStatus
+from recovery.models import Case, DeadLetter, InboxEvent, WorkflowRun
+from recovery.states import INBOX_MOVES, DeadLetterStatus, InboxStatus
 from slotbase.lib.errors import InvalidState
 
 MAY_CLOSE = "recovery.change_case"
@@ -50,10 +50,14 @@ def webhook_of(case: Any) -> InboxEvent | None:
     return webhook
 
 
-def _is_dead_letter(case: Case) -> bool:
-    dead = EventDelivery.objects.filter(status=DeliveryStatus.DEAD)
-    is_delivery = case.subject_type == EventDelivery.subject()
-    return is_delivery and dead.filter(pk=case.subject_id).exists()
+def _can_retry(case: Case) -> bool:
+    return retries.can_retry(subject_type=case.subject_type, subject_id=case.subject_id)
+
+
+def _is_open_letter(case: Case) -> bool:
+    letters = DeadLetter.objects.filter(status=DeadLetterStatus.OPEN)
+    is_letter = case.subject_type == DeadLetter.subject()
+    return is_letter and letters.filter(pk=case.subject_id).exists()
 
 
 def _is_unfinished(case: Case) -> bool:
@@ -106,21 +110,46 @@ def _ignore(case: Case, wish: Wish) -> None:
 
 def _retry(case: Case, wish: Wish) -> None:
     cases.require_free(**_seen(case, wish))
-    if not _is_dead_letter(case):
-        raise InvalidState("There is no dead delivery behind this case.")
-    delivery_id = int(case.subject_id)
-    deliveries.retry_delivery(delivery_id=delivery_id, staff_id=wish.staff_id)
+    retries.retry(
+        subject_type=case.subject_type,
+        subject_id=case.subject_id,
+        staff_id=wish.staff_id,
+    )
+
+
+def retry_case(*, case_id: UUID, staff_id: UUID) -> None:
+    """Try again what a case is about, whatever version of it a list shows.
+
+    Raises:
+        InvalidState, CaseIsTaken: leave it alone.
+    """
+    case = Case.objects.get(pk=case_id)
+    if "retry" not in _of_kind.get(case.kind, {}):
+        raise InvalidState("Cases of this kind have no such button.")
+    _retry(case, Wish(staff_id, case.version, reason="", evidence=""))
+
+
+def _give_up(case: Case, wish: Wish) -> None:
+    """A dead letter ends, and its case with it; other work stays as it is."""
+    if not _is_open_letter(case):
+        _discard(case, wish)
+        return
+    cases.require_free(**_seen(case, wish))
+    letter_id = UUID(case.subject_id)
+    dead_letters.discard(
+        letter_id=letter_id, staff_id=wish.staff_id, reason=wish.reason
+    )
 
 
 def _resume_run(case: Case, wish: Wish) -> None:
     cases.require_free(**_seen(case, wish))
-    runs.resume(run_id=UUID(case.subject_id), staff_id=wish.staff_id)
+    runs.resume(run_id=UUID(case.subject_id), actor=wish.actor)
 
 
 def _abandon_run(case: Case, wish: Wish) -> None:
     cases.require_free(**_seen(case, wish))
     run_id = UUID(case.subject_id)
-    runs.abandon(run_id=run_id, staff_id=wish.staff_id, reason=wish.reason)
+    runs.abandon(run_id=run_id, actor=wish.actor, reason=wish.reason)
 
 
 # --- The buttons --------------------------------------------------------------
@@ -218,16 +247,23 @@ register_actions(
         "It will be tried again within seconds.",
         MAY_RETRY,
         _retry,
-        lambda case, staff_id: is_free_for(case, staff_id) and _is_dead_letter(case),
+        lambda case, staff_id: is_free_for(case, staff_id) and _can_retry(case),
     ),
     discard=RowAction(
         "Discard",
         "Gives this work up for good and closes the case. Say why.",
-        "The work is given up, and the case is discarded.",
+        "The work is given up, and the case is closed.",
         MAY_RETRY,
-        _discard,
+        _give_up,
         is_free_for,
         needs_reason=True,
+    ),
+    # To close the case of a task alone would leave one that nobody looks at.
+    resolve=replace(
+        FOR_EVERY_CASE["resolve"],
+        is_offered=lambda case, staff_id: (
+            is_free_for(case, staff_id) and not _is_open_letter(case)
+        ),
     ),
 )
 register_actions(

@@ -24,11 +24,13 @@ from recovery.backoffice import (
     ActingAdmin,
     RowAction,
     ValueFilter,
+    do_to_each,
     format_received,
     format_subject,
     names_of_actors,
     say_action,
     say_duration,
+    staff_id_of,
 )
 from recovery.errors import CaseHasChanged
 from recovery.models import AuditEntry, Case, InboxEvent, WebhookFailure
@@ -181,6 +183,7 @@ class CaseAdmin(OwnVenuesAdmin, ActingAdmin[Any]):
         ("venue", OwnRowsFilter),
     )
     list_select_related: ClassVar[Any] = ("venue", "claimed_by")
+    actions = ("retry_selected",)
     # Each column but these would need an index of its own, or words in their order.
     sortable_by = ("age", "amount", "times")
     search_fields = ("title", "reference", "subject_id__exact")
@@ -232,6 +235,22 @@ class CaseAdmin(OwnVenuesAdmin, ActingAdmin[Any]):
         return ("-id",) if is_history else (URGENCY, "due_at", "id")
 
     # --- What may be done -------------------------------------------------------
+
+    def has_retry_permission(self, request: HttpRequest) -> bool:
+        """Whether this person may let work that gave up be tried again."""
+        return request.user.has_perm(actions.MAY_RETRY)
+
+    @admin.action(
+        description="Retry what the selected cases are about", permissions=["retry"]
+    )
+    def retry_selected(self, request: HttpRequest, rows: QuerySet[Any]) -> None:
+        """Try many again."""
+        staff_id = staff_id_of(request)
+        do_to_each(
+            request,
+            rows,
+            lambda pk: actions.retry_case(case_id=pk, staff_id=staff_id),
+        )
 
     def row_actions(self, row: Case) -> dict[str, RowAction[Any]]:
         """Those of every case and those of its kind."""

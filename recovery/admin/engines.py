@@ -1,11 +1,11 @@
 """Back office: webhooks, events and their deliveries, and who gave a sign of life."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, tzinfo
 from typing import Any, ClassVar
 from uuid import UUID
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
@@ -24,6 +24,7 @@ from recovery.backoffice import (
     RecentValuesFilter,
     RowAction,
     Wish,
+    do_to_each,
     format_payload,
     format_received,
     format_subject,
@@ -41,9 +42,6 @@ from slotbase.lib.backoffice import (
 )
 from slotbase.lib.clock import Now
 from slotbase.lib.columns import badge, format_link, venue_time
-from slotbase.lib.errors import DomainError
-
-MAX_AT_ONCE = 100  # each is a transaction of its own, and all of them one request
 
 
 class TypeFilter(RecentValuesFilter):
@@ -107,28 +105,6 @@ class DueRowAdmin(EngineAdmin, ActingAdmin[Any]):
         if case is None:
             return self.get_empty_value_display()
         return format_link("recovery_case", case)
-
-    def do_to_each(
-        self, request: HttpRequest, rows: QuerySet[Any], do: Callable[[Any], None]
-    ) -> None:
-        """Do it to the selected rows, and say for how many it could not be done."""
-        ids = list(rows.values_list("pk", flat=True)[: MAX_AT_ONCE + 1])
-        if len(ids) > MAX_AT_ONCE:
-            messages.error(request, f"At most {MAX_AT_ONCE} at once: nothing was done.")
-            return
-        refused = [why for why in (_refusal(do, pk) for pk in ids) if why]
-        if len(refused) < len(ids):
-            messages.success(request, f"{len(ids) - len(refused)} will be tried again.")
-        for why in sorted(set(refused)):
-            messages.error(request, f"{refused.count(why)} left alone: {why}")
-
-
-def _refusal(do: Callable[[Any], None], pk: Any) -> str:
-    try:
-        do(pk)
-    except DomainError as error:
-        return str(error)
-    return ""
 
 
 # --- Webhooks -----------------------------------------------------------------
@@ -226,7 +202,7 @@ class InboxEventAdmin(DueRowAdmin):
     def replay_selected(self, request: HttpRequest, rows: QuerySet[Any]) -> None:
         """Process many webhooks again."""
         staff_id = staff_id_of(request)
-        self.do_to_each(
+        do_to_each(
             request, rows, lambda pk: inbox.replay(event_id=pk, staff_id=staff_id)
         )
 
@@ -369,7 +345,7 @@ class EventDeliveryAdmin(DueRowAdmin):
     def retry_selected(self, request: HttpRequest, rows: QuerySet[Any]) -> None:
         """Try many dead deliveries again."""
         staff_id = staff_id_of(request)
-        self.do_to_each(
+        do_to_each(
             request,
             rows,
             lambda pk: deliveries.retry_delivery(delivery_id=pk, staff_id=staff_id),

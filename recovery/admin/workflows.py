@@ -71,11 +71,11 @@ class StepInline(BackOfficeInline[WorkflowStep, WorkflowRun]):
 
 
 def _resume(run: WorkflowRun, wish: Wish) -> None:
-    runs.resume(run_id=run.pk, staff_id=wish.staff_id)
+    runs.resume(run_id=run.pk, actor=wish.actor)
 
 
 def _abandon(run: WorkflowRun, wish: Wish) -> None:
-    runs.abandon(run_id=run.pk, staff_id=wish.staff_id, reason=wish.reason)
+    runs.abandon(run_id=run.pk, actor=wish.actor, reason=wish.reason)
 
 
 def _is_unfinished(run: WorkflowRun, _: Any) -> bool:

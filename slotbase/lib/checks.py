@@ -32,6 +32,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "SWEEP_BATCH_SIZE": (1, 100_000),
     "IDEMPOTENCY_RETENTION_HOURS": (24, 24 * 365),
     "WORKFLOW_RETENTION_DAYS": (1, 36_500),
+    "DEAD_LETTER_RETENTION_DAYS": (1, 36_500),
     "HOLD_RETENTION_DAYS": (1, 36_500),
     "NOTIFICATION_RETENTION_DAYS": (2, 36_500),
     "ALERT_RETENTION_DAYS": (1, 36_500),
@@ -69,6 +70,7 @@ def refuse_unsafe_settings() -> None:
         *_unsafe_payments(),
         *_unsafe_operations(),
         *_unsafe_alerts(),
+        *_unsafe_dead_letters(),
         *_unsafe_numbers(),
     ]
     if problems:
@@ -146,6 +148,13 @@ def _unsafe_alerts() -> Iterator[str]:
         yield "ALERT_EMAIL_TO: addresses like a@example.com, comma-separated."
     if not settings.ALERT_RETRY_SECONDS or min(settings.ALERT_RETRY_SECONDS) < 1:
         yield "ALERT_RETRY_SECONDS: one wait or more, each of a second or more."
+
+
+def _unsafe_dead_letters() -> Iterator[str]:
+    waits = settings.DEAD_LETTER_RETRY_SECONDS
+    # Jitter makes each wait up to a fifth longer.
+    if not waits or min(waits) < 1 or sum(waits) * 1.2 > DAY:
+        yield "DEAD_LETTER_RETRY_SECONDS: 1 or more each, 72000 at most in all."
 
 
 def _unsafe_numbers() -> Iterator[str]:

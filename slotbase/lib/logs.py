@@ -32,8 +32,9 @@ def configure(options: dict[str, Any]) -> None:
     )
     logging.basicConfig(handlers=[handler], level=options["level"], force=True)
     # Sweeps run every second: their lines would hide all others.
-    for name in ("celery.app.trace", "celery.worker.strategy"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("celery.worker.strategy").setLevel(logging.WARNING)
+    # Texts of errors may hold personal data: slotbase/worker.py says what failed.
+    logging.getLogger("celery.app.trace").setLevel(logging.CRITICAL)
     logging.getLogger("celery.beat").addFilter(_is_news)
     # Django reports every 4xx as a warning; clients are told, operators need not be.
     logging.getLogger("django.request").setLevel(logging.ERROR)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from django.db import transaction
 
+from recovery import retries
 from recovery.models import AuditEntry, Case
 from slotbase.accounts.models import ProfileFetch, User
 from slotbase.accounts.services import profiles
@@ -159,6 +160,22 @@ def test_what_clerk_refuses_goes_to_a_case_that_heals(sandbox: SandboxClient) ->
     ProfileFetch.objects.update(ended_at=read_clock() - timedelta(minutes=15))
     request(alice)
     profiles.fetch_profiles()
+    assert Case.objects.get().status == "RESOLVED"
+
+
+def test_staff_let_clerk_be_asked_again_at_once(sandbox: SandboxClient) -> None:
+    request(stranger())
+    sandbox.fault("4xx", "users.get", status=422, count=1)
+    profiles.fetch_profiles()
+    case = Case.objects.get()
+
+    retries.retry(
+        subject_type=case.subject_type,
+        subject_id=case.subject_id,
+        staff_id=make_staff("operations").pk,
+    )
+    profiles.fetch_profiles()
+
     assert Case.objects.get().status == "RESOLVED"
 
 

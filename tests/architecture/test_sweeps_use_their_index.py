@@ -31,6 +31,7 @@ from notifications.services.retention import empty_old_mails
 from payments.models import CardPayment, Reconciliation, Refund
 from recovery import vitals
 from recovery.alerts import purge_old_alerts
+from recovery.dead_letters import purge_ended
 from recovery.deliveries import purge_delivered_events
 from recovery.idempotency import purge_old_records
 from recovery.inbox import empty_old_webhooks
@@ -41,6 +42,7 @@ from recovery.locks import (
     lock_quiet_alerts,
 )
 from recovery.models import (
+    DeadLetter,
     EventDelivery,
     InboxEvent,
     NoticeDelivery,
@@ -249,6 +251,30 @@ WORKFLOW_PURGE = Sweep(
     *("recovery_workflow_finished", "finished_at"),
 )
 
+
+DEAD_LETTERS = f"""
+INSERT INTO recovery_deadletter (id, key, task, kwargs, queue, request_id, status,
+    next_run_at, ended_at, ended_because)
+SELECT gen_random_uuid(), at::text, 't', '{{{{}}}}', '', '', {{columns}} {MOMENTS}
+"""
+RETRYING = Sweep(
+    lambda: claim_all(DeadLetter),
+    (
+        DEAD_LETTERS.format(
+            age="interval '0'", columns="'OPEN', at, NULL::timestamptz, ''"
+        ),
+    ),
+    *("recovery_dead_letter_due", "next_run_at"),
+)
+LETTER_PURGE = Sweep(
+    lambda: [None] * purge_ended.__wrapped__(limit=LIMIT),
+    (
+        DEAD_LETTERS.format(
+            age="interval '180 days'", columns="'RESOLVED', NULL::timestamptz, at, 'x'"
+        ),
+    ),
+    *("recovery_dead_letter_ended", "ended_at"),
+)
 
 # Rows of one payable: nothing else of them matters to a claim.
 CARD_PAYMENTS = f"""
@@ -461,6 +487,7 @@ def is_served(sweep: Sweep, nodes: list[dict[str, Any]]) -> bool:
         *(LOOKING, WAITLIST_PURGE),
         *(DELIVERING, PROCESSING, EVENT_PURGE, PAYLOAD_PURGE),
         *(ADVANCING, LATE, WORKFLOW_PURGE),
+        *(RETRYING, LETTER_PURGE),
         *(SENDING, MAIL_PURGE, FETCHING),
         *(PAYING, REFUNDING, RECONCILING),
         CHECKING,
@@ -472,6 +499,7 @@ def is_served(sweep: Sweep, nodes: list[dict[str, Any]]) -> bool:
         *("looking", "waitlist purge"),
         *("delivering", "processing", "event purge", "payload purge"),
         *("advancing", "late workflows", "workflow purge"),
+        *("retrying", "dead letter purge"),
         *("sending", "mail purge", "fetching"),
         *("paying", "refunding", "reconciling"),
         "checking",

@@ -3,13 +3,18 @@
 import ast
 import inspect
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
+from recovery import rowqueue
 from slotbase.celery import app
 from slotbase.devstack.stack import QUEUES
+from slotbase.lib.errors import NotFound
 from slotbase.schedule import SCHEDULE, Entry
+from slotbase.worker import WITH_ROWS
 from tests.architecture.source import PACKAGES, Source, breaches, planted
 
 LONGEST_INTERVAL_SECONDS = 300
@@ -115,6 +120,30 @@ def test_every_beat_entry_wakes_a_task_that_a_worker_listens_for() -> None:
 )
 def test_a_beat_entry_with_a_fault_would_be_seen(entry: Entry) -> None:
     assert len(faults_of_entry(entry, our_tasks())) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_only_tasks_that_work_on_rows_leave_it_to_them_to_count_deaths(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: set[str] = set()
+    given = {"subscriber": "analytics", "queue": "money"}
+
+    for name, task in our_tasks().items():
+        if task.run.__module__.startswith("tests."):
+            continue
+        monkeypatch.setattr(
+            rowqueue, "run_due", lambda *_, _name=name, **__: asked.add(_name) or 0
+        )
+        wanted = inspect.signature(task.run).parameters
+        # An id of nothing is nothing to do, or an error.
+        with suppress(NotFound):
+            task.run(
+                **{each: given[each] for each in wanted if each in given},
+                **({"refund_id": str(uuid4())} if "refund_id" in wanted else {}),
+            )
+
+    assert asked == WITH_ROWS
 
 
 def test_no_plan_is_kept_in_the_broker() -> None:

@@ -4,18 +4,27 @@ Web processes and workers die at a failpoint, the time of their leases passes, a
 sweeps do the rest. Stripe's and Resend's own ledgers tell how often it really happened.
 """
 
+from functools import partial
+
 import pytest
 
 from bookings.models import Booking, BookingHold
 from bookings.services import cancelling, holds
 from notifications.models import Notification
+from payments.errors import RefundExceedsBalance
 from payments.models import CardPayment, Refund
 from payments.services import events
-from payments.services.refund_desk import retry_refund
+from payments.services.refund_desk import (
+    hand_to_front_desk,
+    retry_refund,
+    settle_by_hand,
+)
 from payments.services.refunds import refund_amount
-from recovery.models import AuditEntry, Case, InboxEvent
+from recovery.models import AuditEntry, Case, InboxEvent, WorkflowRun
 from recovery.rowqueue import MAX_DEATHS
 from slotbase.accounts.models import User
+from slotbase.lib.clock import Now
+from slotbase.lib.errors import InvalidState
 from tests.crashes.test_kill_points import (
     AFTER_COMMIT,
     DELIVER,
@@ -456,6 +465,81 @@ def test_a_worker_that_dies_over_the_refund_of_a_step_refunds_once(
     sweep()
 
     require_cancelled(till)
+
+
+@pytest.mark.parametrize("point", ["claimed", "failed", "settled"])
+def test_a_refund_that_was_made_is_never_undone_by_a_step_that_fails_after_it(
+    till: Till, point: str
+) -> None:
+    make_cancelling_booking(till)
+    take_one_turn()
+    assert Refund.objects.get().status == "SUCCEEDED"
+    # The next failure is the last one.
+    WorkflowRun.objects.update(attempts=99)
+
+    till.kill(f"workflow.{point}", ADVANCE_BADLY)
+    if point != "settled":
+        WorkflowRun.objects.update(attempts=99)
+        till.kill("workflow.settled", ADVANCE_BADLY)
+
+    # Neither back nor dropped: the case says what is left, and no money went again.
+    assert WorkflowRun.objects.get().status == "RUNNING"
+    assert states()["process-refund"] == "DONE"
+    assert Case.objects.get().kind == "cancellation_failed"
+    assert Refund.objects.count() == len(till.stripe.effects("refund_created")) == 1
+    WorkflowRun.objects.update(next_run_at=Now())
+    sweep()
+    require_cancelled(till)
+
+
+@pytest.mark.parametrize("point", ["called", "recorded", "failed"])
+def test_a_refund_of_which_nobody_knows_is_not_paid_out_a_second_time(
+    till: Till, point: str
+) -> None:
+    """Stripe has made it, and whoever asked died before they could write that down."""
+    make_cancelling_booking(till)
+    if point == "failed":
+        till.stripe.fails("reset_after_effect", "refunds.create")
+    bob = make_staff("support_lead")
+
+    till.kill(f"refund.{point}", ATTEMPT_REFUND)
+    refund = Refund.objects.get()
+    for pay_again in (
+        partial(hand_to_front_desk, refund_id=refund.pk, staff_id=bob.pk),
+        partial(settle_by_hand, refund_id=refund.pk, staff_id=bob.pk, evidence="x"),
+    ):
+        with pytest.raises(InvalidState):
+            pay_again()
+    with pytest.raises(RefundExceedsBalance):
+        refund_amount(
+            payment_id=refund.card_payment_id,
+            amount_minor=1,
+            staff_id=bob.pk,
+            version=refund.payable.version,
+        )
+    sweep()
+
+    require_cancelled(till)
+
+
+def test_a_refund_that_fails_writes_its_failure_though_a_worker_died_over_it(
+    till: Till,
+) -> None:
+    make_cancelling_booking(till)
+    till.stripe.fails("4xx", "refunds.create", count=None)
+
+    till.kill("refund.failed", ATTEMPT_REFUND)
+    refund = Refund.objects.get()
+    # Rolled back as one: no state without its case, and no case without its state.
+    assert refund.status != "NEEDS_STAFF"
+    assert not Case.objects.exists()
+    sweep()
+
+    refund.refresh_from_db()
+    assert refund.status == "NEEDS_STAFF"
+    case = Case.objects.get(kind="refund_failure")
+    assert case.subject_id == str(refund.pk)
+    assert till.stripe.effects("refund_created") == []
 
 
 # --- Mails about money --------------------------------------------------------------

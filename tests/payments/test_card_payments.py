@@ -10,9 +10,12 @@ from payments.services import card_payments
 from payments.services.card_payments import attempt_card_payments, look_soon
 from payments.services.intents import record_intent
 from payments.services.payables import call_off_card_payments
+from recovery import retries
 from recovery.models import AuditEntry, Case, OutboxEvent
+from slotbase.lib.errors import InvalidState
 from slotbase.providers.stripe import client
 from tests.adversity import Clock, Stripe
+from tests.factories import make_staff
 from tests.payments.money import (
     begin,
     counters,
@@ -303,6 +306,34 @@ def test_an_intent_that_is_gone_at_stripe_stands_in_a_case(stripe: Stripe) -> No
 
     assert payment.status == "OPEN"
     assert open_kinds() == ["dead_letter"]
+
+
+def test_staff_let_one_that_gave_up_be_looked_at_again(stripe: Stripe) -> None:
+    payment, bob = begin(make_payable()), make_staff("operations")
+    right = payment.provider_id
+    CardPayment.objects.update(provider_id="pi_gone")
+    assert look_now(payment).next_run_at is None
+    case = Case.objects.get()
+    about = {"subject_type": case.subject_type, "subject_id": case.subject_id}
+    assert retries.can_retry(**about)
+
+    CardPayment.objects.update(provider_id=right)
+    retries.retry(**about, staff_id=bob.pk)
+    attempt_card_payments()
+
+    assert Case.objects.get().status == "RESOLVED"
+    entry = AuditEntry.objects.get(action="cardpayment.retried")
+    assert entry.actor_id == str(bob.pk)
+
+
+def test_one_that_is_called_off_cannot_be_tried_again(stripe: Stripe) -> None:
+    begin(make_payable(1))  # less than Stripe takes
+    case = Case.objects.get(kind="dead_letter")
+    about = {"subject_type": case.subject_type, "subject_id": case.subject_id}
+
+    assert not retries.can_retry(**about)
+    with pytest.raises(InvalidState):
+        retries.retry(**about, staff_id=make_staff("operations").pk)
 
 
 def test_the_intent_of_another_payment_changes_nothing(stripe: Stripe) -> None:

@@ -8,6 +8,7 @@ import pytest
 from django.db import connection
 
 from recovery import cases, invariants, rowqueue, runs, tasks, workflows
+from recovery.audit import Actor
 from recovery.errors import WorkflowIsRunning
 from recovery.models import AuditEntry, Case, WorkflowRun, WorkflowStep
 from recovery.states import CaseSeverity
@@ -292,6 +293,20 @@ def test_what_the_starting_transaction_did_is_undone_too(script: Script) -> None
     assert script.outputs["reserve"] is None
 
 
+def test_what_began_last_is_undone_first_and_not_what_stands_last(
+    script: Script,
+) -> None:
+    """The starting transaction did the second step, before the first one began."""
+    steps = tuple(map(script.step, ("reserve", "charge", "pack", "ship")))
+    with registered(script, steps=steps):
+        start(done=["charge"])
+        script.fails["pack"] = BROKEN
+
+        advance()
+
+    assert effects() == ["reserve", "undo pack", "undo reserve", "undo charge"]
+
+
 def test_a_step_without_a_compensation_is_passed_over(script: Script) -> None:
     plain = Step("note", run=lambda run, answer: leave_effect("note"))
     steps = (script.step("reserve"), plain, script.step("charge"), script.step("ship"))
@@ -408,7 +423,7 @@ def test_a_step_that_kills_its_workers_after_the_pivot_waits_for_a_person(
     assert Case.objects.get().cause == "Its worker died three times."
     assert invariants.find_violations() == []
 
-    runs.resume(run_id=run_id, staff_id=make_staff().pk)
+    runs.resume(run_id=run_id, actor=Actor.staff(make_staff().pk))
     advance()
     assert (effects(), the_run().status) == (["ship", "tell"], "DONE")
     assert Case.objects.get().status == "RESOLVED"
@@ -566,16 +581,16 @@ def test_staff_resume_a_run_that_waits_with_all_its_attempts(script: Script) -> 
     advance()
     script.fails.clear()
 
-    workflows.resume(run_id=run_id, staff_id=bob.pk)
+    workflows.resume(run_id=run_id, actor=Actor.staff(bob.pk))
     advance(id=run_id)
 
     assert the_run().status == "DONE"
     entry = AuditEntry.objects.get(action="workflow.resumed")
     assert (entry.actor_kind, entry.actor_id) == ("staff", str(bob.pk))
     with pytest.raises(InvalidState):
-        workflows.resume(run_id=run_id, staff_id=bob.pk)
+        workflows.resume(run_id=run_id, actor=Actor.staff(bob.pk))
     with pytest.raises(NotFound):
-        workflows.resume(run_id=uuid7(), staff_id=bob.pk)
+        workflows.resume(run_id=uuid7(), actor=Actor.staff(bob.pk))
 
 
 def test_staff_abandon_a_run_which_closes_its_case(script: Script) -> None:
@@ -585,8 +600,10 @@ def test_staff_abandon_a_run_which_closes_its_case(script: Script) -> None:
     advance()
 
     with pytest.raises(ValidationFailed):
-        workflows.abandon(run_id=run_id, staff_id=bob.pk, reason=" ")
-    workflows.abandon(run_id=run_id, staff_id=bob.pk, reason="Shipped by hand.")
+        workflows.abandon(run_id=run_id, actor=Actor.staff(bob.pk), reason=" ")
+    workflows.abandon(
+        run_id=run_id, actor=Actor.staff(bob.pk), reason="Shipped by hand."
+    )
     make_due()
     advance()
 
@@ -598,7 +615,7 @@ def test_staff_abandon_a_run_which_closes_its_case(script: Script) -> None:
     entry = AuditEntry.objects.get(action="workflow.abandoned")
     assert (entry.actor_kind, entry.reason) == ("staff", "")
     with pytest.raises(InvalidState):
-        workflows.abandon(run_id=run_id, staff_id=bob.pk, reason="Again.")
+        workflows.abandon(run_id=run_id, actor=Actor.staff(bob.pk), reason="Again.")
 
 
 def test_a_run_that_a_worker_has_is_not_abandoned_and_a_late_worker_loses(
@@ -609,9 +626,9 @@ def test_a_run_that_a_worker_has_is_not_abandoned_and_a_late_worker_loses(
     assert late is not None
 
     with pytest.raises(InvalidState):
-        workflows.abandon(run_id=run_id, staff_id=bob.pk, reason="x")
+        workflows.abandon(run_id=run_id, actor=Actor.staff(bob.pk), reason="x")
     end_leases()
-    workflows.abandon(run_id=run_id, staff_id=bob.pk, reason="x")
+    workflows.abandon(run_id=run_id, actor=Actor.staff(bob.pk), reason="x")
     rowqueue._run(workflows.QUEUE, late)
 
     assert (effects(), the_run().status) == ([], "ABANDONED")

@@ -28,7 +28,10 @@ MONEY = (
 FAILURES = ("payments.refundfailure",)
 COMPARISONS = ("payments.reconciliation", "payments.reconciledday")
 HEALTH = ("recovery.providerstatus",)
-ENGINES = (*EVENTS, *WORKFLOWS, *HEALTH, "recovery.heartbeat")
+ENGINES = (
+    *(*EVENTS, *WORKFLOWS, *HEALTH),
+    *("recovery.deadletter", "recovery.heartbeat"),
+)
 EVERYTHING = (
     *(*CATALOGUE, *SALES, *CUSTOMERS, *VENUES, *HISTORY, *CASES, *ENGINES),
     *ALERTS,
@@ -89,8 +92,8 @@ MATRIX: dict[str, set[str]] = {
     "operations": _may("view", *HISTORY, *ENGINES, "accounts.venue", "auth.group")
     | _may("view", *MESSAGES)
     | WORK_ON_CASES
-    # Try dead deliveries and stuck workflows again, or give them up.
-    | _may("change", "recovery.eventdelivery", *WORKFLOWS)
+    # Try dead deliveries, tasks and stuck workflows again, or give them up.
+    | _may("change", "recovery.eventdelivery", "recovery.deadletter", *WORKFLOWS)
     # Compare with Stripe, and let senders go on after a restore.
     | _may("view", *COMPARISONS)
     | _may("change", "payments.reconciliation")

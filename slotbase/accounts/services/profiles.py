@@ -10,7 +10,7 @@ from uuid import UUID
 
 from django.conf import settings
 
-from recovery import audit, rowqueue
+from recovery import audit, retries, rowqueue
 from slotbase.accounts.locks import lock_user
 from slotbase.accounts.models import ProfileFetch, User
 from slotbase.lib.clock import Now
@@ -95,3 +95,4 @@ QUEUE = rowqueue.RowQueue(
     retry_seconds=lambda _: settings.PROFILE_RETRY_SECONDS,
     provider="clerk",
 )
+retries.register(ProfileFetch.subject(), retries.of_rows(ProfileFetch))
