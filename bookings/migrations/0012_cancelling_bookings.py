@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("bookings", "0003_cancellation_policies"),
+        ("bookings", "0010_waitlist"),
         ("payments", "0005_inquiries"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]

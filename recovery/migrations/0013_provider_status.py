@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("recovery", "0004_workflows")]
+    dependencies = [("recovery", "0012_dead_letters")]
 
     operations = [
         migrations.CreateModel(
