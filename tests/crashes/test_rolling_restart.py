@@ -27,7 +27,7 @@ def restart(product: Product, name: str) -> None:
     """End each process of a part properly; wait for who comes in its place."""
     for pid in product.pids(name):
         os.kill(pid, signal.SIGTERM)
-        eventually(lambda gone=pid: gone not in product.pids(name), seconds=60)
+        eventually(lambda gone=pid: gone not in product.pids(name), seconds=100)
     eventually(lambda: product.devstack("up").returncode == 0, seconds=60)
 
 
