@@ -35,8 +35,8 @@ class Subject:
     """A kind of object, and what it is called in the metadata of Stripe."""
 
     name: str
-    model: Any
     named_by: str
+    model: Any
     fetch: Callable[[str], Any]
     read_page: Callable[..., tuple[list[Any], str]]
     record: Callable[[Any], None]
@@ -137,8 +137,8 @@ def _say_intent(intent: Intent) -> str:
 
 PAYMENTS = Subject(
     name="payments",
-    model=CardPayment,
     named_by="card_payment",
+    model=CardPayment,
     fetch=client.retrieve_intent,
     read_page=client.page_of_intents,
     record=_record_intent,
@@ -196,8 +196,8 @@ def _say_refund(fact: RefundFact) -> str:
 
 REFUNDS = Subject(
     name="refunds",
-    model=Refund,
     named_by="refund",
+    model=Refund,
     fetch=client.retrieve_refund,
     read_page=client.page_of_refunds,
     record=_record_refund,
