@@ -16,13 +16,14 @@ from itertools import count
 from typing import Any, Generic, TypeVar
 
 import structlog
+from django.db import InterfaceError, InternalError, OperationalError
 
 from recovery import audit, cases, senders
 from recovery.locks import claim_due_row
 from recovery.models import DueRow
 from slotbase.lib import request_id
 from slotbase.lib.clock import Now, read_clock
-from slotbase.lib.db import is_unavailable, retry_on_conflict, transaction_required
+from slotbase.lib.db import retry_on_conflict, transaction_required
 from slotbase.lib.failpoints import failpoint
 from slotbase.providers.errors import Outcome, ProviderError
 
@@ -167,10 +168,9 @@ def _settle_failure(queue: RowQueue[Row], row: Row, failure: Failure) -> Failure
     """Even a failure that cannot be recorded does not stop the rows behind it."""
     try:
         return _settle(queue, row, failure)
-    except Exception as error:
-        if is_unavailable(error):
-            raise  # the lease will run out
-        # Else the lease runs out, too, and others go on.
+    except (OperationalError, InterfaceError, InternalError):
+        raise  # the database is away, or only reads; the lease will run out
+    except Exception as error:  # noqa: BLE001 - the lease runs out, others go on
         log.error(  # noqa: TRY400 - its text may hold personal data
             "failure_not_recorded",
             queue=queue.name,

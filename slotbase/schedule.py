@@ -125,7 +125,7 @@ class Wakeup(ModelEntry):  # type: ignore[misc]
 
     def is_due(self) -> Any:
         """After the clock was set back: from now on, and not when it is that late."""
-        self.last_run_at = min(self.last_run_at, datetime.now(UTC))
+        self.last_run_at = min(self.last_run_at, self.app.now())
         return super().is_due()
 
 
@@ -134,7 +134,7 @@ class Scheduler(DatabaseScheduler):  # type: ignore[misc]
 
     Entry = Wakeup
     _next_heartbeat = 0.0
-    _latest = 0.0
+    _latest = datetime.min.replace(tzinfo=UTC)
     _is_at_work = False
 
     def setup_schedule(self) -> None:
@@ -160,8 +160,8 @@ class Scheduler(DatabaseScheduler):  # type: ignore[misc]
 
     def _begin_anew_if_clock_was_set_back(self) -> None:
         """Beat goes by this computer's clock; it would wait until it is that late."""
-        now = time.time()
-        if now < self._latest - 1:
+        now = self.app.now()
+        if now < self._latest:
             self._heap = None
         self._latest = now
 
