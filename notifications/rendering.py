@@ -33,6 +33,7 @@ class Template:
 
 TEMPLATES: Mapping[str, Template] = {
     "booking_confirmed": Template(_SLOT | {"reference", "price_minor", "currency"}),
+    "booking_moved": Template(_SLOT | {"reference", "currency", "was_local"}),
     "booking_cancelled": Template(
         _SLOT | _MONEY_BACK | {"reference", "in_dispute_minor"}, version=2
     ),
@@ -100,7 +101,14 @@ def _in_words(context: Mapping[str, Any]) -> dict[str, str]:
         for name, value in context.items()
         if name.endswith("_minor")
     }
-    return {**amounts, "when": _say_slot(context)}
+    was = context.get("was_local")
+    return {**amounts, "when": _say_slot(context), "was": was and _say_start(was)}
+
+
+def _say_start(local: str) -> str:
+    """`Friday, 27 November 2026, 13:00`, by the clocks that were meant."""
+    start = datetime.fromisoformat(local)
+    return f"{start:%A}, {start.day} {start:%B %Y}, {start:%H:%M}"
 
 
 def _say_slot(context: Mapping[str, Any]) -> str:

@@ -36,13 +36,13 @@ def win_slot(rules: Rules, hold: BookingHold, *, units: int, actor: Actor) -> No
             return
     else:
         lock_resource(rules.resource_id)
-    free = _find_free_units(rules, hold.occupied)[:units]
+    free = find_free_units(rules, hold.occupied)[:units]
     chosen = {number: rules.units[number] for number in free}
     if len(free) < units or not insert_hold(hold, chosen, ttl=ttl, actor=actor):
         raise SlotUnavailable
 
 
-def _find_free_units(rules: Rules, occupied: Interval) -> list[int]:
+def find_free_units(rules: Rules, occupied: Interval) -> list[int]:
     """Numbers of units that nobody occupies, after expired holds are retired."""
     all_ids = [*rules.units.values()]
     in_the_way = see_who_is_in_the_way(occupied, all_ids)

@@ -48,6 +48,8 @@ SEE_CONTACT_DATA = {"accounts.see_contact_data"}
 WORK_ON_CASES = _may("view", *CASES) | _may(
     "change", "recovery.case", "recovery.inboxevent"
 )
+# Bookings that cannot take place as they were sold.
+MOVE = {"bookings.move_booking", "bookings.cancel_in_full"}
 # Give money back by card and decide about what went wrong; hand out what is owed.
 REFUND, PAY_OUT = {"payments.refund_payment"}, {"payments.pay_out_refund"}
 SUPPORT = (
@@ -56,6 +58,7 @@ SUPPORT = (
     | WORK_ON_CASES
     | REFUND
     | PAY_OUT
+    | MOVE
     | SEE_CONTACT_DATA
 )
 
@@ -69,11 +72,15 @@ MATRIX: dict[str, set[str]] = {
     | _may("view change", "recovery.case")
     | {"payments.record_payment"}
     | PAY_OUT
+    | MOVE
     | SEE_CONTACT_DATA,
     "manager": _may("view", *SALES, *CUSTOMERS, *VENUES, *MESSAGES, *MONEY)
     | _may("view add change", *CATALOGUE, "accounts.venue")
     | _may("delete", "bookings.openinghours", "bookings.dateexception")
     | _may("delete", "bookings.cancellationtier")
+    # Of cases, those that are for managers.
+    | _may("view change", "recovery.case")
+    | MOVE
     | SEE_CONTACT_DATA,
     "support": SUPPORT,
     "support_lead": SUPPORT,
