@@ -101,8 +101,9 @@ def _in_words(context: Mapping[str, Any]) -> dict[str, str]:
         for name, value in context.items()
         if name.endswith("_minor")
     }
-    was = context.get("was_local")
-    return {**amounts, "when": _say_slot(context), "was": was and _say_start(was)}
+    was_local = context.get("was_local", "")
+    was = _say_start(was_local) if was_local else ""
+    return {**amounts, "when": _say_slot(context), "was": was}
 
 
 def _say_start(local: str) -> str:

@@ -24,7 +24,9 @@ def works_at(user_id: UUID, venue_id: int | None) -> bool:
     user = User.objects.filter(pk=user_id, is_staff=True).first()
     if user is None:
         return False
-    return sees_all_venues(user) or user.venues.filter(pk=venue_id).exists()
+    return sees_all_venues(user) or (
+        venue_id is not None and user.venues.filter(pk=venue_id).exists()
+    )
 
 
 def get_session_user(session: Session) -> tuple[User, bool] | None:

@@ -10,7 +10,8 @@ from bookings.models import Booking, DateException, Resource, SlotClaim
 from bookings.services import closures, moving
 from bookings.services.closures import Touched
 from recovery.models import Case
-from tests.factories import make_staff, tomorrow
+from slotbase.lib.ids import uuid7
+from tests.factories import tomorrow
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
@@ -62,7 +63,7 @@ def move(booking: Booking, start: datetime, **over: Any) -> Booking:
     booking = Booking.objects.get(pk=booking.pk)
     fields = {
         "booking_id": booking.pk,
-        "staff_id": over.pop("staff_id", None) or make_staff().pk,
+        "staff_id": over.pop("staff_id", None) or uuid7(),
         "version": booking.version,
         "start_time": start,
     }

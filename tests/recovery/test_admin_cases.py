@@ -274,12 +274,22 @@ def test_whoever_works_at_the_desk_and_for_support_sees_all(client: Client) -> N
     assert sorted(listed(client)) == ["payout", "webhook"]
 
 
-def test_a_manager_sees_no_cases(client: Client, case: Case) -> None:
-    client.force_login(make_staff("manager"))
+def test_a_manager_sees_the_cases_of_the_own_venue_and_its_desk(
+    client: Client,
+) -> None:
+    here, elsewhere = make_venue(), make_venue()
+    for venue in (here, elsewhere):
+        for kind in ("time_zone_moved", "refund_payout", "refund_failure"):
+            open_case(f"{kind} {venue.pk}", kind=kind, venue_id=venue.pk)
+    client.force_login(make_staff("manager", [here]))
 
-    assert client.get(CASES).status_code == 403
-    assert client.get(page_of(case)).status_code == 403
-    assert press(client, case, "claim").status_code == 403
+    assert sorted(listed(client)) == [
+        f"refund_payout {here.pk}",
+        f"time_zone_moved {here.pk}",
+    ]
+    hidden = Case.objects.get(fingerprint=f"time_zone_moved {elsewhere.pk}")
+    assert press(client, hidden, "claim").status_code == 302
+    assert Case.objects.get(pk=hidden.pk).status == "OPEN"
 
 
 def test_auditors_look_and_press_nothing(client: Client, case: Case) -> None:
