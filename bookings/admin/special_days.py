@@ -72,8 +72,10 @@ class DateExceptionAdmin(AuditedAdmin[DateException]):
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         """The day itself: that its claims go with it is what is meant."""
-        _, counts, missing, protected = super().get_deleted_objects(objs, request)
-        return [str(each) for each in objs], counts, missing, protected
+        _, _, missing, protected = super().get_deleted_objects(objs, request)
+        names = [str(each) for each in objs]
+        counts = {self.opts.verbose_name_plural: len(names)}
+        return names, counts, missing, protected
 
     @admin.display(description="resource")
     def place(self, row: DateException) -> str:

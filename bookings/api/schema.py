@@ -210,6 +210,7 @@ start_payment = extend_schema_view(
             **problems(
                 *(*COMMAND, *REQUIRED_KEY_PROBLEMS, errors.HoldNotFound),
                 *(errors.HoldHasExpired, errors.HoldIsReleased, errors.NothingToPay),
+                errors.ResourceClosed,
             ),
         },
     )
@@ -228,6 +229,7 @@ confirm_hold = extend_schema_view(
             **problems(
                 *(*COMMAND, *KEY_PROBLEMS, errors.HoldNotFound, errors.HoldHasExpired),
                 *(errors.HoldIsReleased, errors.PaymentRequired, CardDeclined),
+                errors.ResourceClosed,
             ),
         },
     )

@@ -205,6 +205,11 @@ def names_of_own(kind: str) -> list[str]:
     ]
 
 
+def label_of(kind: str, name: str) -> str:
+    """What stands on a button of a kind."""
+    return _of_kind[kind][name].label
+
+
 def actions_of(case: Case) -> dict[str, RowAction[Any]]:
     """All that may be done with a case in some state."""
     special = _of_kind.get(case.kind, {})

@@ -11,6 +11,7 @@ from bookings.services import bookings, closures, paying
 from bookings.services.cancelling import cancel_booking
 from recovery.models import Case
 from slotbase.lib.clock import read_clock
+from tests.bookings import till
 from tests.bookings.closing import (
     case_of,
     change,
@@ -21,6 +22,7 @@ from tests.bookings.closing import (
     move,
     take_back,
 )
+from tests.bookings.routes import client_of
 from tests.conftest import Sandbox
 from tests.factories import (
     HOUR,
@@ -371,3 +373,12 @@ def test_a_closure_that_is_long_over_occupies_nothing() -> None:
     assert closures.drop_past_claims() == 1
 
     assert not SlotClaim.objects.exists()
+
+
+def test_an_app_is_told_that_it_is_closed_when_it_pays_or_confirms() -> None:
+    hold = make_priced_hold()
+    api = client_of(hold.customer)
+    close(hold.resource)
+
+    for answer in (till.pay_for(api, hold), till.confirm(api, hold)):
+        assert (answer.status_code, answer.json()["code"]) == (409, "resource_closed")

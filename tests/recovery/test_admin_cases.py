@@ -456,6 +456,7 @@ def test_a_version_that_is_none_is_refused(
 # --- Kinds --------------------------------------------------------------------
 
 
+@pytest.mark.case("dead_letter", "retry")
 def test_a_dead_letter_is_tried_again(operator: Client, olga: User) -> None:
     delivery, case = fail_delivery(), Case.objects.get()
     assert "retry" in buttons(operator, case)
@@ -485,6 +486,7 @@ def test_only_operations_retries_or_gives_up_a_dead_letter(client: Client) -> No
     assert EventDelivery.objects.get().status == "DEAD"
 
 
+@pytest.mark.case("dead_letter", "discard")
 def test_a_dead_letter_is_given_up_with_a_reason(operator: Client) -> None:
     fail_delivery()
     case = Case.objects.get()
@@ -502,6 +504,7 @@ def test_a_dead_letter_of_another_engine_offers_no_retry(operator: Client) -> No
     assert press(operator, case, "retry").status_code == 409
 
 
+@pytest.mark.case("provider_configuration", "resume")
 def test_a_paused_queue_is_resumed(operator: Client, olga: User) -> None:
     fingerprint = "provider_configuration:stripe"
     case = open_case(
