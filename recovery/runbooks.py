@@ -10,7 +10,7 @@ from pathlib import Path
 from django.conf import settings
 from django.urls import reverse
 
-PLACE = Path(settings.BASE_DIR) / "docs" / "runbooks"
+PLACE = Path(settings.BASE_DIR).joinpath("docs", "runbooks")
 # Also keeps whoever asks for a page inside the folder.
 _NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
 
@@ -22,7 +22,7 @@ def runbook_url(name: str) -> str:
 
 def read_runbook(name: str) -> str | None:
     """The Markdown of a page; None if there is no such page."""
-    page = PLACE / f"{name.replace('_', '-')}.md"
+    page = PLACE.joinpath(f"{name.replace('_', '-')}.md")
     if not _NAME.match(name) or not page.is_file():
         return None
     return page.read_text(encoding="utf-8")

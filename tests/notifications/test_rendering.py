@@ -15,6 +15,7 @@ FULL = {
     "fee_due_minor": 0,
     "in_dispute_minor": 0,
     "is_all": False,
+    "was_local": "2030-06-30T09:30",
 }
 
 
@@ -52,6 +53,8 @@ def test_each_template_says_what_where_and_when(name: str) -> None:
         ("late_payment_refunded", {}, "within 5 to 10 days"),
         ("refund_delayed", {}, "refund of 20.00 EUR takes longer"),
         ("booking_confirmed", {"currency": "JPY"}, "2500 JPY"),
+        ("booking_moved", {}, "It was to start on Sunday, 30 June 2030, 09:30."),
+        ("booking_moved", {"was_local": ""}, "The price is the same"),
     ],
 )
 def test_what_it_says(name: str, changes: dict[str, Any], says: str) -> None:

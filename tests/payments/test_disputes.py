@@ -94,7 +94,8 @@ def test_one_that_was_lost_may_be_won_later(stripe: Stripe, sandbox: Sandbox) ->
     decide(stripe, id_, "lost")
 
     decide(stripe, id_, "won")
-    decide(stripe, id_, "won")
+    store_event("charge.dispute.funds_reinstated", id_)
+    process_all()
 
     assert Dispute.objects.get().status == "WON"
     assert counters(payment.payable_id) == (2400, 2400, 0, 0, 0)
