@@ -17,6 +17,8 @@ COPY --from=packages /opt/venv /opt/venv
 WORKDIR /srv/slotbase
 COPY manage.py ./
 COPY templates templates
+# The back office shows them.
+COPY docs/runbooks docs/runbooks
 COPY recovery recovery
 COPY notifications notifications
 COPY payments payments

@@ -90,6 +90,14 @@ class CancellationClosed(Conflict):
     code, title = "cancellation_closed", "It is too late to cancel"
 
 
+class NotMovable(InvalidState):
+    """Only what is still to come can be moved."""
+
+
+class BookingHasChanged(Conflict):
+    code, title = "version_conflict", "Somebody changed this booking meanwhile"
+
+
 class NonexistentTime(Unprocessable):
     code, title = "nonexistent_time", "The clocks skip this local time"
 

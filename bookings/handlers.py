@@ -1,9 +1,11 @@
-"""What bookings do about money: it buys its slot or goes back, and people are told."""
+"""What bookings do about money, which buys a slot or goes back, and moved clocks."""
 
 from uuid import UUID
 
 from bookings.queries import find_booking_of
+from bookings.services.closures import close_anew
 from bookings.services.messages import tell_refund_delayed
+from bookings.services.moved_clocks import find_moved_bookings
 from bookings.services.settling import settle_payable
 from recovery.models import OutboxEvent
 from recovery.outbox import Subscriber, subscribe
@@ -23,6 +25,13 @@ def _tell_customer(event: OutboxEvent) -> None:
         )
 
 
+def _look_at_clocks(event: OutboxEvent) -> None:
+    """The clocks of a venue were moved: its closures move with them, sales do not."""
+    venue_id = int(event.subject_id)
+    close_anew(venue_id=venue_id)
+    find_moved_bookings(venue_id=venue_id)
+
+
 subscribe(
     # In transactions of its own: one of them retires holds, another one sells.
     Subscriber(
@@ -36,5 +45,13 @@ subscribe(
         "bookings.refunds",
         events=frozenset({"payments.refund_failed"}),
         handle=_tell_customer,
+    )
+)
+subscribe(
+    # In transactions of its own, booking by booking.
+    Subscriber(
+        "bookings.clocks",
+        events=frozenset({"accounts.venue_time_zone_changed"}),
+        call=_look_at_clocks,
     )
 )

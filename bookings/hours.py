@@ -71,6 +71,11 @@ def to_instant(local: datetime, zone: ZoneInfo, *, field: str) -> datetime:
     )
 
 
+def say_local(moment: datetime, zone: ZoneInfo) -> str:
+    """The local time of an instant: `2026-11-27T13:00`."""
+    return f"{moment.astimezone(zone):%Y-%m-%dT%H:%M}"
+
+
 def opening_intervals(
     *,
     zone: ZoneInfo,

@@ -9,15 +9,17 @@ never locked: the row lock of its hold guards it.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
+from django.db.backends.postgresql.psycopg_any import DateTimeTZRange
 from django.db.models import DateTimeField, ExpressionWrapper, F, QuerySet, Value
 from psycopg.types.json import Jsonb
 
 from bookings.errors import BookingNotFound, HoldNotFound, WaitlistEntryNotFound
 from bookings.hours import Interval
-from bookings.models import Booking, BookingHold, WaitlistEntry
+from bookings.models import Booking, BookingHold, Resource, SlotClaim, WaitlistEntry
 from bookings.states import (
     OPEN_ENTRIES,
     BookingStatus,
@@ -51,6 +53,16 @@ def lock_resource(resource_id: int) -> None:
             "SELECT FROM bookings_resource WHERE id = %s FOR NO KEY UPDATE",
             [resource_id],
         )
+
+
+@transaction_required
+def lock_resources(venue_id: int, resource_id: int | None) -> list[int]:
+    """Take turns over the units of a resource, or of all of a venue; their ids."""
+    meant = Resource.objects.filter(venue=venue_id)
+    if resource_id is not None:
+        meant = meant.filter(pk=resource_id)
+    locked = meant.order_by("pk").select_for_update(no_key=True, of=("self",))
+    return [resource.pk for resource in locked]
 
 
 @transaction_required
@@ -113,6 +125,19 @@ def lock_latest_hold_of(payable_id: UUID) -> BookingHold | None:
     if hold is not None:
         violations.refuse_if_broken(hold.pk, payable_id)
     return hold
+
+
+@transaction_required
+def lock_holds_on(resource_ids: list[int], time: Interval) -> list[UUID]:
+    """The holds that occupy some of this time, confirmed or not, locked."""
+    claims = SlotClaim.objects.filter(
+        unit__resource__in=resource_ids,
+        hold__isnull=False,
+        during__overlap=DateTimeTZRange(time.start, time.end),
+    )
+    holds = BookingHold.objects.filter(pk__in=[*claims.values_list("hold", flat=True)])
+    locked = holds.order_by("pk").select_for_update()
+    return list(locked.values_list("pk", flat=True))
 
 
 @transaction_required
@@ -405,3 +430,70 @@ def see_who_is_in_the_way(occupied: Interval, unit_ids: list[int]) -> list[InThe
             [min(unit_ids), max(unit_ids), unit_ids, occupied.start, occupied.end],
         )
         return [InTheWay(*row) for row in cursor.fetchall()]
+
+
+_INSERT_MOVED = """
+WITH claims AS (
+    INSERT INTO bookings_slotclaim (unit_id, during, hold_id)
+    SELECT unit_id, tstzrange(%(occupied_from)s, %(occupied_to)s, '[)'), %(hold_id)s
+    FROM unnest(%(unit_ids)s::bigint[]) AS unit_id
+    ON CONFLICT DO NOTHING RETURNING unit_id)
+SELECT (SELECT count(*) FROM claims) = cardinality(%(unit_ids)s::bigint[])
+"""
+
+
+@transaction_required
+def insert_claims_of_moved(hold: BookingHold, units: dict[int, int]) -> bool:
+    """Occupy these units for a hold that has no claims now, all of them or say False.
+
+    After False the caller must not commit: the hold would have lost its time.
+    """
+    hold.units = [*units]
+    occupied = hold.occupied
+    parameters = {
+        "occupied_from": occupied.start,
+        "occupied_to": occupied.end,
+        "hold_id": hold.pk,
+        "unit_ids": [*units.values()],
+    }
+    return _has_won_all(_INSERT_MOVED, parameters)
+
+
+# What nobody occupies of each unit, as PostgreSQL computes it.
+_INSERT_CLOSURE = """
+WITH gaps AS (
+    SELECT u.id AS unit_id, unnest(
+        tstzmultirange(tstzrange(%(start)s, %(end)s, '[)')) - coalesce((
+            SELECT range_agg(c.during) FROM bookings_slotclaim c
+            WHERE int8range(c.unit_id, c.unit_id, '[]') && int8range(u.id, u.id, '[]')
+              AND c.during && tstzrange(%(start)s, %(end)s, '[)')),
+            '{}'::tstzmultirange)) AS during
+    FROM bookings_resourceunit u WHERE u.resource_id = ANY(%(resource_ids)s)),
+claims AS (
+    INSERT INTO bookings_slotclaim (unit_id, during, closure_id)
+    SELECT unit_id, during, %(closure_id)s FROM gaps ORDER BY unit_id, during
+    ON CONFLICT DO NOTHING RETURNING unit_id)
+SELECT (SELECT count(*) FROM claims) = (SELECT count(*) FROM gaps)
+"""
+
+
+@transaction_required
+def insert_claims_of_closure(
+    closure_id: int, time: Interval, resource_ids: list[int]
+) -> bool:
+    """Occupy what is free of this time; False if somebody took some of it meanwhile."""
+    parameters = {
+        "closure_id": closure_id,
+        "start": time.start,
+        "end": time.end,
+        "resource_ids": resource_ids,
+    }
+    return _has_won_all(_INSERT_CLOSURE, parameters)
+
+
+@transaction_required
+def _has_won_all(statement: str, parameters: dict[str, Any]) -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
+        (has_all,) = cursor.fetchone()
+    return bool(has_all)

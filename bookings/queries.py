@@ -17,17 +17,18 @@ from bookings.errors import (
     ResourceNotFound,
     WaitlistEntryNotFound,
 )
-from bookings.hours import DAY, Interval, open_until
+from bookings.hours import DAY, Interval, local_days, open_until
 from bookings.locks import RUNNING, waiting_in
 from bookings.models import (
     Booking,
     BookingHold,
     CancellationTier,
+    DateException,
     Resource,
     WaitlistEntry,
 )
 from bookings.rules import Rules, Wanted, check_slot, get_rules
-from bookings.states import OPEN_ENTRIES, HoldStatus, WaitlistStatus
+from bookings.states import OPEN_ENTRIES, ExceptionKind, HoldStatus, WaitlistStatus
 from bookings.terms import Quote, quote
 from payments.models import CardPayment, OfflinePayment, Refund
 from recovery.models import AuditEntry
@@ -351,6 +352,58 @@ def list_free_or_over(entry_ids: list[UUID]) -> list[UUID]:
     with connection.cursor() as cursor:
         cursor.execute(FREE_OR_OVER, [entry_ids])
         return [row[0] for row in cursor.fetchall()]
+
+
+def list_closures_over(resource: Resource, time: Interval) -> list[DateException]:
+    """The closures that touch this time of a resource; usually there are none."""
+    days = local_days(resource.venue.zone, time.start, time.end)
+    closures = DateException.objects.filter(
+        Q(resource=None) | Q(resource=resource),
+        venue=resource.venue_id,
+        kind=ExceptionKind.CLOSED,
+        date__range=(days[0], days[-1]),
+    ).select_related("venue")
+    return [
+        each
+        for each in closures.order_by("pk")
+        if each.closed_time is not None and each.closed_time.overlaps(time)
+    ]
+
+
+def is_inside_closure(hold: BookingHold) -> bool:
+    """Whether its time is inside a closure that was made since."""
+    slot = Interval(hold.start_time, hold.end_time)
+    return bool(list_closures_over(hold.resource, slot))
+
+
+def list_running_bookings(resource_ids: list[int], time: Interval) -> QuerySet[Booking]:
+    """Bookings that are not over and have some of this time."""
+    return (
+        Booking.objects.select_related("resource__venue")
+        .filter(
+            resource__in=resource_ids,
+            status__in=RUNNING,
+            start_time__lt=time.end,
+            end_time__gt=time.start,
+        )
+        .filter(end_time__gt=Now())
+        .order_by("start_time", "pk")
+    )
+
+
+def list_live_holds(resource_ids: list[int], time: Interval) -> QuerySet[BookingHold]:
+    """Holds that are not bookings yet and keep some of this time from others."""
+    return (
+        BookingHold.objects.select_related("resource__venue")
+        .filter(
+            resource__in=resource_ids,
+            status=HoldStatus.ACTIVE,
+            expires_at__gt=Now(),
+            start_time__lt=time.end,
+            end_time__gt=time.start,
+        )
+        .order_by("start_time", "pk")
+    )
 
 
 def list_resources() -> QuerySet[Resource, Resource]:

@@ -3,7 +3,7 @@
 from celery import shared_task
 from django.conf import settings
 
-from bookings.services import endings, holds, waitlist
+from bookings.services import closures, endings, holds, waitlist
 
 
 @shared_task(name="bookings.expire_holds")
@@ -20,6 +20,13 @@ def complete_bookings(**_: object) -> None:
     limit = settings.SWEEP_BATCH_SIZE
     while endings.complete_ended_bookings(limit=limit) == limit:
         pass
+
+
+@shared_task(name="bookings.tidy_closures")
+def tidy_closures(**_: object) -> None:
+    """Closures that are over let go; others take what holds left inside of them."""
+    closures.drop_past_claims()
+    closures.take_what_holds_left()
 
 
 @shared_task(name="bookings.purge_holds")

@@ -57,7 +57,9 @@ cases.register(
         CaseSeverity.HIGH,
         "support",
         "A booking has been on its way to be cancelled for too long.",
+        opened_when="a cancellation is not finished after half an hour",
         closes_itself_when="it is cancelled",
+        actions=("resume", "abandon"),
     )
 )
 workflows.register(

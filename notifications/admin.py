@@ -2,6 +2,7 @@
 
 from datetime import UTC, tzinfo
 from typing import Any
+from uuid import UUID
 
 from django.contrib import admin
 from django.db.models import QuerySet
@@ -10,10 +11,16 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from notifications.models import Notification, NotificationAttempt
+from notifications.services import desk
+from notifications.services.undeliverable import KIND
+from recovery import cases
+from recovery.admin.actions import MAY_CLOSE, is_free_for, register_actions
 from recovery.backoffice import (
     HISTORY,
     AuditedAdmin,
     RecentValuesFilter,
+    RowAction,
+    Wish,
     format_subject,
 )
 from recovery.models import Case
@@ -117,3 +124,51 @@ class NotificationAdmin(AuditedAdmin[Any]):
 
 def _zone_of(message: Notification) -> tzinfo:
     return message.venue.zone if message.venue else UTC
+
+
+# --- Cases ----------------------------------------------------------------------
+
+
+def _resend(case: Any, wish: Wish) -> None:
+    cases.require_free(case_id=case.pk, staff_id=wish.staff_id, version=wish.version)
+    desk.resend(message_id=UUID(case.subject_id), staff_id=wish.staff_id)
+
+
+def _called(case: Any, wish: Wish) -> None:
+    desk.told_otherwise(
+        message_id=UUID(case.subject_id),
+        case_id=case.pk,
+        staff_id=wish.staff_id,
+        version=wish.version,
+        reason=wish.reason,
+    )
+
+
+def _can_be_resent(case: Any, staff_id: UUID) -> bool:
+    message = Notification.objects.filter(pk=case.subject_id).first()
+    is_given_up = message is not None and desk.can_be_sent_again(message)
+    return is_given_up and is_free_for(case, staff_id)
+
+
+register_actions(
+    KIND,
+    resend=RowAction(
+        "Send it again",
+        "Sends it anew, to the address on the customer's page. One that is unknown may"
+        " arrive twice. If this one fails as well, it has a case of its own.",
+        "It is sent again within seconds.",
+        MAY_CLOSE,
+        _resend,
+        _can_be_resent,
+    ),
+    called=RowAction(
+        "I told the customer",
+        "Closes the case; if the message still waits, it is not sent any more. Say how"
+        " you told them.",
+        "It is noted that the customer knows.",
+        MAY_CLOSE,
+        _called,
+        is_free_for,
+        needs_reason=True,
+    ),
+)

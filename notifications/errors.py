@@ -1,5 +1,11 @@
-"""What can go wrong with messages: mistakes of whoever queues one."""
+"""What can go wrong with messages, and with work on them."""
+
+from slotbase.lib.errors import NotFound
 
 
 class UnknownTemplate(ValueError):
     """There is no such template, or its context lacks something."""
+
+
+class MessageNotFound(NotFound):
+    """There is no such message."""

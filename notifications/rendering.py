@@ -33,6 +33,7 @@ class Template:
 
 TEMPLATES: Mapping[str, Template] = {
     "booking_confirmed": Template(_SLOT | {"reference", "price_minor", "currency"}),
+    "booking_moved": Template(_SLOT | {"reference", "currency", "was_local"}),
     "booking_cancelled": Template(
         _SLOT | _MONEY_BACK | {"reference", "in_dispute_minor"}, version=2
     ),
@@ -102,16 +103,23 @@ def _in_words(context: Mapping[str, Any]) -> dict[str, str]:
         for name, value in context.items()
         if name.endswith("_minor")
     }
-    words = {**amounts, "when": _say_slot(context)}
+    words = {**amounts, "when": _say_slot(context), "was": ""}
     if "offered_until" in context:
         words["until"] = _say_moment(context["offered_until"], context["time_zone"])
+    if context.get("was_local"):
+        words["was"] = _say_local(datetime.fromisoformat(context["was_local"]))
     return words
 
 
 def _say_moment(moment: str, time_zone: str) -> str:
     """`Friday, 27 November 2026, 13:00 (Europe/Berlin)`."""
     local = datetime.fromisoformat(moment).astimezone(ZoneInfo(time_zone))
-    return f"{_say_day(local)}, {local:%H:%M} ({time_zone})"
+    return f"{_say_local(local)} ({time_zone})"
+
+
+def _say_local(local: datetime) -> str:
+    """`Friday, 27 November 2026, 13:00`, by the clocks that are meant."""
+    return f"{_say_day(local)}, {local:%H:%M}"
 
 
 def _say_day(local: datetime) -> str:

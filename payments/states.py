@@ -172,5 +172,6 @@ class DisputeStatus(TextChoices):
 DISPUTE_MOVES: dict[str, frozenset[str]] = {
     DisputeStatus.OPEN: frozenset({DisputeStatus.WON, DisputeStatus.LOST}),
     DisputeStatus.WON: frozenset(),
-    DisputeStatus.LOST: frozenset(),
+    # A bank thinks better of it, and the money comes back.
+    DisputeStatus.LOST: frozenset({DisputeStatus.WON}),
 }

@@ -180,6 +180,7 @@ class RowAction(Generic[Row]):
 
     `run` may raise a DomainError, which is shown as a message. The button is shown
     where `is_offered(row, staff_id)`; whether it may be done is for the service to say.
+    Where more must be asked first, it `leads_to` a page that does it.
     """
 
     label: str
@@ -192,6 +193,7 @@ class RowAction(Generic[Row]):
     takes_evidence: bool = False
     needs_evidence: bool = False
     needs_reference: bool = False
+    leads_to: Callable[[Row], str] | None = None
 
     @property
     def needs(self) -> dict[str, bool]:
@@ -244,6 +246,8 @@ class ActingAdmin(AuditedAdmin[Row]):
             raise PermissionDenied
         typed = Typed(request.POST)
         status = self._run(request, action, row, typed)
+        if status is None and action.leads_to is not None:
+            return HttpResponseRedirect(action.leads_to(row))
         if status is None:
             messages.success(request, action.done)
             return HttpResponseRedirect(request.get_full_path())

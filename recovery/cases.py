@@ -36,13 +36,19 @@ DUE_WITHIN = {
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of case: how bad it is, whose it is, and when it closes itself."""
+    """A kind of case: how bad it is, whose it is, what opens it and what closes it.
+
+    `actions` are the names of the buttons of its own. All of it stands in
+    docs/reference/cases.md, and what staff do in a runbook of its name.
+    """
 
     name: str
     severity: CaseSeverity
     audience: str
     says: str
     closes_itself_when: str = ""
+    opened_when: str = ""
+    actions: tuple[str, ...] = ()
 
 
 _kinds: dict[str, Kind] = {}
@@ -139,7 +145,7 @@ def _see_again(case: Case, opening: Opening) -> None:
 @transaction_required
 def close_by_itself(fingerprint: str, reason: str) -> None:
     """The trouble is over: resolve its case, if there is an open one."""
-    if not Case.objects.filter(fingerprint=fingerprint, status__in=IS_OPEN).exists():
+    if not is_open(fingerprint):
         return
     case = lock_case_of(fingerprint)
     if case is not None and case.status in IS_OPEN:
@@ -151,6 +157,17 @@ def closed_at_of(fingerprint: str) -> datetime | None:
     closed = Case.objects.filter(fingerprint=fingerprint, closed_at__isnull=False)
     last: datetime | None = closed.aggregate(last=Max("closed_at"))["last"]
     return last
+
+
+def is_open(fingerprint: str) -> bool:
+    """Whether somebody still has to see to this."""
+    return Case.objects.filter(fingerprint=fingerprint, status__in=IS_OPEN).exists()
+
+
+def list_open_subjects(kind: str, *, venue_id: int) -> list[str]:
+    """The ids of what the open cases of a kind at a venue are about."""
+    found = Case.objects.filter(kind=kind, venue=venue_id, status__in=IS_OPEN)
+    return list(found.values_list("subject_id", flat=True))
 
 
 def was_seen_within(fingerprint: str, age: timedelta, *, or_is_open: str = "") -> bool:
@@ -303,6 +320,18 @@ def require_free(*, case_id: UUID, staff_id: UUID, version: int) -> None:
     _lock_free(case_id, staff_id, version)
 
 
+@retry_on_conflict
+def require_unclaimed(fingerprint: str, *, staff_id: UUID) -> None:
+    """Before work on something whose case a colleague may have claimed.
+
+    Raises:
+        CaseIsTaken: somebody else has it.
+    """
+    case = lock_case_of(fingerprint)
+    if case is not None and case.status in IS_OPEN:
+        _refuse_if_taken(case, staff_id, read_clock())
+
+
 @transaction_required
 def _lock_free(case_id: UUID, staff_id: UUID, version: int) -> Case:
     case = _lock_unchanged(case_id, version)
@@ -385,34 +414,44 @@ register(
         CaseSeverity.MEDIUM,
         "support",
         "A webhook could not be processed.",
+        opened_when="a critical webhook fails, or another gives up",
         closes_itself_when="it is processed",
+        actions=("replay", "ignore"),
     ),
     Kind(
         "dead_letter",
         CaseSeverity.HIGH,
         "operations",
         "A piece of work gave up after all its attempts.",
+        opened_when="another row gives up",
         closes_itself_when="it succeeds",
+        actions=("retry", "discard"),
     ),
     Kind(
         "workflow_stuck",
         CaseSeverity.HIGH,
         "operations",
         "A workflow does not come to its end by itself.",
+        opened_when="another workflow is over its time limit, used up its attempts, or"
+        " is unknown",
         closes_itself_when="it finishes",
+        actions=("resume", "abandon"),
     ),
     Kind(
         "provider_configuration",
         CaseSeverity.CRITICAL,
         "operations",
         "A provider refuses our credentials; its queue waits.",
+        opened_when="a provider refuses our credentials",
         closes_itself_when="a call succeeds",
+        actions=("resume",),
     ),
     Kind(
         "invariant_violation",
         CaseSeverity.CRITICAL,
         "operations",
         "Rows break a rule that must always hold.",
+        opened_when="`check_invariants` finds rows that break a rule",
         closes_itself_when="the check is clean again",
     ),
 )

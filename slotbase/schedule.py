@@ -61,6 +61,10 @@ SCHEDULE = {
     "tell of failed refunds": Entry(
         "recovery.deliver_events", "money", 5, {"subscriber": "bookings.refunds"}
     ),
+    "tidy closures": Entry("bookings.tidy_closures", "bookings", 300),
+    "look for moved clocks": Entry(
+        "recovery.deliver_events", "bookings", 30, {"subscriber": "bookings.clocks"}
+    ),
     "purge old holds": Entry("bookings.purge_holds", "bookings", 300),
     "purge old waitlist": Entry("bookings.purge_waitlist", "bookings", 300),
     "deliver events to analytics": Entry(

@@ -5,6 +5,7 @@ from django.templatetags.static import static
 from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 
+from recovery.admin.runbooks import show_runbook
 from recovery.api import health, webhooks
 from slotbase.lib.api import pages
 
@@ -22,6 +23,11 @@ urlpatterns = [
     path("api/schema/", pages.schema, name="schema"),
     path("api/docs/", pages.docs, name="docs"),
     path("api/docs/errors/", pages.errors, name="errors"),
+    path(
+        "admin/runbooks/<slug:name>/",
+        admin.site.admin_view(show_runbook),
+        name="runbook",
+    ),
     path("admin/", admin.site.urls),
     # Asked for by browsers on pages without a link tag, such as JSON.
     path("favicon.ico", RedirectView.as_view(url=static("slotbase/favicon.svg"))),

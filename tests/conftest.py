@@ -12,6 +12,7 @@ from django.test import TransactionTestCase
 from rest_framework.test import APIClient
 
 from recovery import alerting, banner, health, invariants
+from recovery.models import Case
 from slotbase.accounts.models import User
 from slotbase.accounts.services.groups import write_groups
 from slotbase.providers import reports
@@ -36,6 +37,17 @@ def pytest_runtest_call(item: pytest.Function) -> Iterator[None]:
     uses_database = item.get_closest_marker("django_db") is not None
     if uses_database and "breaks_invariants" not in item.keywords:
         assert invariants.find_violations(safety_only=True, full=True) == []
+    for mark in item.iter_markers("case"):
+        see_that_it_was_shown(*mark.args)
+
+
+def see_that_it_was_shown(kind: str, what: str) -> None:
+    """A test that says so has opened a case, or seen one that closed itself."""
+    there = Case.objects.filter(kind=kind)
+    if what == "opens":
+        assert there.exists(), kind
+    if what == "closes":
+        assert there.filter(status="RESOLVED", closed_by="engine").exists(), kind
 
 
 def empty_database(_: TransactionTestCase) -> None:

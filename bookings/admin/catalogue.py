@@ -1,4 +1,4 @@
-"""Back office: what can be booked, when, and for how much."""
+"""Back office: what can be booked, by which hours, and for how much."""
 
 from typing import Any
 
@@ -10,12 +10,11 @@ from django.http import HttpRequest
 from bookings.models import (
     CancellationPolicy,
     CancellationTier,
-    DateException,
     OpeningHours,
     Resource,
     ResourceUnit,
 )
-from bookings.states import ExceptionKind, PaymentMode
+from bookings.states import PaymentMode
 from recovery.backoffice import HISTORY, AuditedAdmin
 from slotbase.lib.backoffice import BackOfficeInline, ModelForm, OwnRowsFilter
 from slotbase.lib.clock import read_clock
@@ -177,47 +176,3 @@ class ResourceAdmin(AuditedAdmin[Resource]):
         """The price in words: 12.00 EUR per 30 min."""
         amount = format_money(resource.price_minor, resource.venue.currency)
         return f"{amount} per {resource.step_minutes} min"
-
-
-class DateExceptionForm(ModelForm[DateException]):
-    """Says in words what the database would refuse."""
-
-    def clean(self) -> None:
-        """From and until belong together, resource and venue too."""
-        given = self.cleaned_data
-        has_from, has_until = given.get("opens"), given.get("closes")
-        if (has_from is None) != (has_until is None):
-            self.add_error("closes", "Give both times, or neither for all day.")
-        if given.get("kind") == ExceptionKind.HOURS and has_from is None:
-            self.add_error("opens", "Special hours need both times.")
-        resource = given.get("resource") or self.instance.resource
-        venue = given.get("venue") or self.instance.venue
-        if resource and venue and resource.venue_id != venue.pk:
-            self.add_error("resource", "It belongs to another venue.")
-
-
-@admin.register(DateException)
-class DateExceptionAdmin(AuditedAdmin[DateException]):
-    """Special days and closures."""
-
-    audit_subject = "date_exception"
-    venue_path = "venue"
-    form = DateExceptionForm
-    can_add = can_delete = True
-    set_once = ("venue", "resource")
-    editable_fields = ("date", "kind", "opens", "closes", "note")
-    fieldsets = (
-        ("Where", {"fields": ("venue", "resource")}),
-        ("When", {"fields": ("date", "kind", "opens", "closes", "note")}),
-        HISTORY,
-    )
-    list_display = ("date", "venue", "place", "kind", "opens", "closes", "note")
-    list_filter = (("venue", OwnRowsFilter), "kind")
-    list_select_related = ("venue", "resource")
-    search_fields = ("note", "resource__name")
-    ordering = ("-date", "-id")
-
-    @admin.display(description="resource")
-    def place(self, row: DateException) -> str:
-        """The resource, or that it is the whole venue."""
-        return str(row.resource) if row.resource else "Whole venue"

@@ -12,6 +12,7 @@ from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
 from bookings.admin.money import MoneyPages
+from bookings.admin.moving import MovePages
 from bookings.models import Booking, BookingHold, Resource, SlotClaim
 from bookings.queries import list_history
 from bookings.states import HoldStatus
@@ -119,7 +120,7 @@ class SaleAdmin(AuditedAdmin[Any]):
 
 
 @admin.register(Booking)
-class BookingAdmin(MoneyPages, SaleAdmin):
+class BookingAdmin(MovePages, MoneyPages, SaleAdmin):
     """Slots that were sold."""
 
     audit_subject, key_in_booking = "booking", "pk"

@@ -211,6 +211,7 @@ start_payment = extend_schema_view(
             **problems(
                 *(*COMMAND, *REQUIRED_KEY_PROBLEMS, errors.HoldNotFound, Frozen),
                 *(errors.HoldHasExpired, errors.HoldIsReleased, errors.NothingToPay),
+                errors.ResourceClosed,
             ),
         },
     )
@@ -229,6 +230,7 @@ confirm_hold = extend_schema_view(
             **problems(
                 *(*COMMAND, *KEY_PROBLEMS, errors.HoldNotFound, errors.HoldHasExpired),
                 *(errors.HoldIsReleased, errors.PaymentRequired, CardDeclined, Frozen),
+                errors.ResourceClosed,
             ),
         },
     )

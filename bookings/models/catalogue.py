@@ -6,6 +6,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import F, Q
 
+from bookings.hours import Interval, SpecialDay, closed_intervals
 from bookings.states import ExceptionKind, PaymentMode, ResourceKind
 from slotbase.accounts.models import User, Venue
 
@@ -230,3 +231,11 @@ class DateException(models.Model):
 
     def __str__(self) -> str:
         return f"{self.date} {self.kind}"
+
+    @property
+    def closed_time(self) -> Interval | None:
+        """From when to when it is closed; None if it has other hours only."""
+        day = SpecialDay(
+            self.date, self.kind, self.opens, self.closes, bool(self.resource_id)
+        )
+        return next(iter(closed_intervals(self.venue.zone, [day])), None)

@@ -125,7 +125,7 @@ class SlotClaim(models.Model):
     """Who occupies a unit when, buffers included: the one guard against double booking.
 
     It belongs to its hold (confirmed or not) or to a closure for life, and exists only
-    while it occupies the present or the future. Made by `locks.insert_hold` alone.
+    while it occupies the present or the future. Made in `bookings/locks.py` alone.
     """
 
     unit = models.ForeignKey(
@@ -166,6 +166,13 @@ class SlotClaim(models.Model):
                 & Q(during__startswith__isnull=False)
                 & Q(during__endswith__isnull=False),
                 name="bookings_slotclaim_not_empty",
+            ),
+        )
+        indexes = (
+            models.Index(
+                fields=["closure"],
+                condition=Q(closure__isnull=False),
+                name="bookings_claim_of_closure",
             ),
         )
 
@@ -211,6 +218,13 @@ class Booking(models.Model):
     restored_from = models.ForeignKey(
         "self", models.PROTECT, null=True, blank=True, related_name="+"
     )
+    local_start = models.CharField(
+        max_length=16,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="The local time at which it was sold to start.",
+    )
     version = models.PositiveIntegerField(default=1)
 
     class Meta:
@@ -250,9 +264,18 @@ class Booking(models.Model):
                 name="bookings_booking_cancelled_at",
             ),
         )
+        permissions = (
+            ("move_booking", "Can move bookings"),
+            ("cancel_in_full", "Can cancel bookings of which all money goes back"),
+        )
 
     def __str__(self) -> str:
         return self.reference
+
+    @property
+    def slot(self) -> Interval:
+        """Its time without buffers."""
+        return Interval(self.start_time, self.end_time)
 
     def facts(self) -> dict[str, Any]:
         """What events tell of it."""

@@ -10,11 +10,13 @@ from bookings.errors import (
     HoldIsReleased,
     PaymentRequired,
     PaymentUndecided,
+    ResourceClosed,
 )
+from bookings.hours import say_local
 from bookings.locks import lock_hold
 from bookings.models import Booking, BookingHold
-from bookings.queries import get_booking, list_terms
-from bookings.services import messages
+from bookings.queries import get_booking, is_inside_closure, list_terms
+from bookings.services import conflicts, messages
 from bookings.services.line import claim_entry_of
 from bookings.services.sales import ensure_payable
 from bookings.states import (
@@ -78,6 +80,7 @@ def confirm_hold(
         HoldHasExpired, HoldIsReleased: it came too late.
         PaymentRequired, CardDeclined: it must be paid first.
         PaymentUndecided: the payment is on its way; the booking comes with it.
+        ResourceClosed: it was closed meanwhile. What is paid is booked all the same.
     """
     wish = Confirmation(hold_id, customer_id, pay, once, intent, actor)
     result = _confirm(wish)
@@ -119,9 +122,18 @@ def _why_not(hold: BookingHold, pay: str, now: datetime) -> Refusal | None:
         return HoldIsReleased()
     if hold.status == HoldStatus.EXPIRED or hold.expires_at <= now:
         return HoldHasExpired()
-    if not hold.price_minor or _is_paid(hold):
-        return None
-    if may_pay_at_venue(hold.resource.payment_mode, pay):
+    if hold.price_minor and _is_paid(hold):
+        return None  # even where it is closed by now: staff see to that
+    refusal = _why_not_unpaid(hold, pay)
+    if isinstance(refusal, PaymentUndecided):
+        return refusal
+    return ResourceClosed() if is_inside_closure(hold) else refusal
+
+
+@transaction_required
+def _why_not_unpaid(hold: BookingHold, pay: str) -> Refusal | None:
+    mode = hold.resource.payment_mode
+    if not hold.price_minor or may_pay_at_venue(mode, pay):
         return None
     return _why_not_paid(get_latest_card_payment(hold.payable_id))
 
@@ -172,6 +184,7 @@ def sell_locked_hold(
     if hold.source == HoldSource.WAITLIST:
         claim_entry_of(hold, actor=actor)
     messages.tell_confirmed(booking)
+    conflicts.report_conflict(booking)
     return booking
 
 
@@ -190,6 +203,7 @@ def _insert_booking(hold: BookingHold, booking_id: UUID, now: datetime) -> Booki
         currency=hold.currency,
         payable_id=hold.payable_id,
         cancellation_terms=list_terms(hold.resource),
+        local_start=say_local(hold.start_time, hold.resource.venue.zone),
         created_at=now,
     )
 

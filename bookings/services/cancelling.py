@@ -10,9 +10,10 @@ from uuid import UUID
 
 from bookings.errors import CancellationClosed, NotCancellable
 from bookings.locks import lock_booking_with_hold, lock_line_behind
-from bookings.models import Booking, SlotClaim
+from bookings.models import Booking, SlotClaim, WaitlistEntry
 from bookings.queries import get_booking, quote_cancellation
-from bookings.services import messages
+from bookings.services import conflicts, messages, moved_clocks
+from bookings.services.closures import take_freed_time
 from bookings.services.line import pass_on
 from bookings.states import BOOKING_MOVES, BookingStatus
 from payments.locks import lock_payable
@@ -55,14 +56,27 @@ def cancel_booking(
     if booking.status == BookingStatus.CANCELLED:
         return booking
     require_cancellable(booking)
-    actor = audit.Actor.customer(customer_id)
-    if _mark_cancelling(booking, customer_id, reason, actor):
+    if _cancel(booking, audit.Actor.customer(customer_id), reason):
         idempotency.correct(once, status=202, object_id=booking_id)
-        _start_workflow(booking)
-    else:
-        complete_cancellation(booking, actor=actor)
-        messages.tell_cancelled(booking)
     return get_booking(booking_id, customer_id=customer_id)
+
+
+@retry_on_conflict
+def cancel_in_full(*, booking_id: UUID, staff_id: UUID, reason: str) -> None:
+    """Staff cancel a booking that cannot take place; all of its money goes back.
+
+    Whatever its terms say, and even when it has begun. The customer is told by mail.
+
+    Raises:
+        BookingNotFound: there is none.
+        NotCancellable: the customer is there already, or it is cancelled, or over.
+    """
+    booking = lock_booking_with_hold(booking_id)
+    if BookingStatus.CANCELLING not in BOOKING_MOVES[booking.status]:
+        raise NotCancellable(f"The booking is {booking.status}.")
+    if booking.end_time <= read_clock():
+        raise NotCancellable("The booking is over.")
+    _cancel(booking, audit.Actor.staff(staff_id), reason, is_free=True)
 
 
 def require_cancellable(booking: Booking) -> None:
@@ -79,21 +93,43 @@ def require_cancellable(booking: Booking) -> None:
 
 
 @transaction_required
-def _mark_cancelling(
-    booking: Booking, customer_id: UUID, reason: str, actor: audit.Actor
-) -> list[Refund]:
-    """The decision: hand the time on, promise the refunds. Returns those."""
+def _cancel(
+    booking: Booking, actor: audit.Actor, reason: str, *, is_free: bool = False
+) -> bool:
+    """Decide it, and finish it where nothing goes back; whether something does."""
     line = lock_line_behind([booking.hold_id])
-    SlotClaim.objects.filter(hold=booking.hold_id).delete()
-    refunds = []
-    if booking.payable_id is not None:
-        payable = lock_payable(booking.payable_id)
-        waive(payable, fee_minor=quote_cancellation(booking).fee_minor)
-        refunds = request_excess(payable, reason=RefundReason.CANCELLED, actor=actor)
-    cancelled = {"cancelled_by": customer_id, "cancel_reason": reason}
+    refunds = _promise_back(booking, actor, is_free=is_free)
+    cancelled = {"cancelled_by": UUID(actor.id), "cancel_reason": reason}
     _move(booking, BookingStatus.CANCELLING, actor, **cancelled)
+    _free_time(booking, line)
+    if refunds:
+        _start_workflow(booking)
+    else:
+        complete_cancellation(booking, actor=actor)
+        messages.tell_cancelled(booking)
+    return bool(refunds)
+
+
+@transaction_required
+def _promise_back(
+    booking: Booking, actor: audit.Actor, *, is_free: bool
+) -> list[Refund]:
+    """The refunds of what is not kept; staff may say that nothing is."""
+    if booking.payable_id is None:
+        return []
+    payable = lock_payable(booking.payable_id)
+    waive(payable, fee_minor=0 if is_free else quote_cancellation(booking).fee_minor)
+    return request_excess(payable, reason=RefundReason.CANCELLED, actor=actor)
+
+
+@transaction_required
+def _free_time(booking: Booking, line: list[WaitlistEntry]) -> None:
+    """Its time is a closure's or goes to who waits; nobody need see to it any more."""
+    SlotClaim.objects.filter(hold=booking.hold_id).delete()
+    take_freed_time(booking.resource, booking.hold.occupied)
+    conflicts.close_conflict(booking, "The booking is cancelled.")
+    moved_clocks.close_moved(booking, "The booking is cancelled.")
     pass_on(line)
-    return refunds
 
 
 @transaction_required

@@ -2,6 +2,7 @@
 
 from bookings.locks import claim_ended_bookings
 from bookings.models import Booking, SlotClaim
+from bookings.services import conflicts, moved_clocks
 from bookings.states import BOOKING_MOVES, BookingStatus
 from recovery import audit, outbox
 from slotbase.lib.db import retry_on_conflict, transaction_required
@@ -35,3 +36,5 @@ def _end_locked_booking(booking: Booking) -> None:
         move=(booking.status, to),
     )
     outbox.publish(action, subject="booking", facts={booking.pk: booking.facts()})
+    conflicts.close_conflict(booking, "It is over.")
+    moved_clocks.close_moved(booking, "It is over.")

@@ -31,6 +31,27 @@ def tell_confirmed(booking: Booking) -> None:
 
 
 @transaction_required
+def tell_moved(booking: Booking, *, was_local: str) -> None:
+    """It is at another time or place, or the clocks there show another time.
+
+    `was_local` is when it was to start, by the clocks of its venue at that time.
+    """
+    withdraw(dedupe_key=f"booking_confirmed:{booking.pk}")
+    queue_email(
+        template="booking_moved",
+        context={
+            **_slot(booking),
+            "reference": booking.reference,
+            "currency": booking.currency,
+            "was_local": was_local,
+        },
+        dedupe_key=f"booking_moved:{booking.pk}:{booking.version}",
+        not_after=booking.end_time,
+        **_about("booking", booking),
+    )
+
+
+@transaction_required
 def tell_cancelled(booking: Booking) -> None:
     """It is cancelled, and what goes back; that it was booked is no news any more."""
     # Locked: what else is promised from now on has a mail of its own.

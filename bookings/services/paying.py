@@ -8,10 +8,11 @@ from bookings.errors import (
     HoldIsReleased,
     NothingToPay,
     PaymentUndecided,
+    ResourceClosed,
 )
 from bookings.locks import lock_hold
 from bookings.models import Booking, BookingHold
-from bookings.queries import find_booking_of, get_hold
+from bookings.queries import find_booking_of, get_hold, is_inside_closure
 from bookings.services.bookings import confirm_hold, may_pay_at_venue
 from bookings.services.grace import give_grace
 from bookings.services.sales import ensure_payable
@@ -48,6 +49,7 @@ def start_payment(
         HoldNotFound: it is not a hold of this customer.
         HoldHasExpired, HoldIsReleased: it came too late.
         NothingToPay: it is not paid by card.
+        ResourceClosed: it was closed meanwhile.
         Unavailable: Stripe cannot be asked now, or nothing may be sent; nothing was
             begun.
     """
@@ -92,6 +94,8 @@ def _check_payable(hold: BookingHold) -> None:
     is_online = hold.resource.payment_mode in {PaymentMode.ONLINE, PaymentMode.EITHER}
     if not is_online or not hold.price_minor:
         raise NothingToPay("It is not paid online.")
+    if is_inside_closure(hold):
+        raise ResourceClosed
 
 
 @retry_on_conflict
@@ -118,7 +122,7 @@ def confirm_paid_hold(
 
     Raises:
         HoldNotFound, HoldHasExpired, HoldIsReleased, PaymentRequired, CardDeclined,
-            PaymentUndecided: as `confirm_hold`.
+            PaymentUndecided, ResourceClosed: as `confirm_hold`.
         Unavailable: too many requests ask Stripe already.
     """
     intent = _ask_stripe(hold_id, customer_id, pay)

@@ -15,6 +15,7 @@ from bookings.errors import (
     HoldIsReleased,
     PaymentRequired,
     PaymentUndecided,
+    ResourceClosed,
     SlotUnavailable,
 )
 from bookings.locks import lock_latest_hold_of, lock_resource
@@ -75,7 +76,7 @@ def _confirm(hold: BookingHold) -> bool:
         confirm_hold(hold_id=hold.pk, customer_id=hold.customer_id, actor=SYSTEM)
     except (HoldHasExpired, HoldIsReleased):
         return False
-    except (PaymentRequired, CardDeclined, PaymentUndecided):
+    except (PaymentRequired, CardDeclined, PaymentUndecided, ResourceClosed):
         return True  # a part of it, or in question: the hold keeps its time
     return True
 

@@ -45,6 +45,9 @@ cases.register(
         CaseSeverity.MEDIUM,
         "front_desk",
         "A message that must arrive did not.",
-        closes_itself_when="it is sent after all",
+        opened_when="a mail was refused for good, is out of attempts, unsure for 23"
+        " hours, or without an address for a day",
+        closes_itself_when="it is sent after all, or nobody wants it any more",
+        actions=("resend", "called"),
     )
 )

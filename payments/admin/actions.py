@@ -19,7 +19,12 @@ from payments.models import Refund
 from payments.services import mismatches, refund_desk, unmatched
 from payments.states import STUCK_REFUNDS
 from recovery import cases
-from recovery.admin.actions import FOR_EVERY_CASE, is_free_for, register_actions
+from recovery.admin.actions import (
+    FOR_EVERY_CASE,
+    is_free_for,
+    refused_while,
+    register_actions,
+)
 from recovery.admin.cases import Background, register_background
 from recovery.backoffice import RowAction, Wish
 from slotbase.lib.errors import InvalidState
@@ -139,21 +144,13 @@ def _closing(
     permission: str, waits: Callable[[Any], bool] = _nothing_waits
 ) -> dict[str, RowAction[Any]]:
     """Resolve and discard: to close the case alone would leave money to nobody."""
-
-    def closes(name: str) -> RowAction[Any]:
-        action = FOR_EVERY_CASE[name]
-
-        def run(case: Any, wish: Wish) -> None:
-            if waits(case):
-                raise InvalidState("There is money to be decided about first.")
-            action.run(case, wish)
-
-        def is_offered(case: Any, staff_id: UUID) -> bool:
-            return is_free_for(case, staff_id) and not waits(case)
-
-        return replace(action, permission=permission, run=run, is_offered=is_offered)
-
-    return {name: closes(name) for name in ("resolve", "discard")}
+    words = "There is money to be decided about first."
+    return {
+        name: replace(
+            refused_while(waits, FOR_EVERY_CASE[name], words), permission=permission
+        )
+        for name in ("resolve", "discard")
+    }
 
 
 def _where(says: Callable[[Any], bool]) -> IsOffered:

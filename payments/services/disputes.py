@@ -33,12 +33,20 @@ def record_dispute(fact: DisputeFact) -> Payable | None:
     withdraw_what_is_too_much(
         payable, payment, why="The bank decides about the money.", actor=STRIPE
     )
-    if not fact.is_open and dispute.status == DisputeStatus.OPEN:
+    if _is_news(dispute, fact):
         _close(dispute, fact)
         recount(payable)
         if payable.excess_minor:
             publish_settled(payable)  # a refund may have waited for it
     return payable
+
+
+def _is_news(dispute: Dispute, fact: DisputeFact) -> bool:
+    """Whether it is decided now, or decided anew: what was lost may be won later."""
+    if fact.is_open:
+        return False
+    was_lost = dispute.status == DisputeStatus.LOST and not fact.funds_withdrawn
+    return dispute.status == DisputeStatus.OPEN or was_lost
 
 
 @transaction_required

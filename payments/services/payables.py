@@ -80,6 +80,13 @@ def name_payable(payable_id: UUID, *, reference: str) -> None:
     Payable.objects.filter(pk=payable_id).update(reference=reference)
 
 
+@transaction_required
+def retitle_payable(payable_id: UUID, *, title: str) -> None:
+    """What is owed is for something else now, such as another time."""
+    lock_payable(payable_id)
+    Payable.objects.filter(pk=payable_id).update(title=title[:200])
+
+
 # A payment that differs from what was asked for does not count, nor do its refunds.
 _RECOUNT = f"""
 UPDATE payments_payable p SET

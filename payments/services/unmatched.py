@@ -13,6 +13,7 @@ from payments.services.refund_calls import record_refund
 from payments.services.refunds import request_excess
 from payments.states import CardPaymentStatus, RefundReason
 from recovery import audit
+from slotbase.accounts.queries import works_at
 from slotbase.lib.clock import read_clock
 from slotbase.lib.db import retry_on_conflict, transaction_required
 from slotbase.lib.errors import InvalidState, ValidationFailed
@@ -39,13 +40,14 @@ def link_payment(*, intent_id: str, reference: str, staff_id: UUID) -> None:
 
     Raises:
         ValidationFailed: without a reference.
-        PayableNotFound: no booking with it owes anything.
+        PayableNotFound: no booking with it owes anything, or none at the venues where
+            this person works.
         PaymentNotFound, InvalidState: Stripe has none, or it is ours already.
     """
     if not reference.strip():
         raise ValidationFailed(reason="Give the reference of the booking.")
     found = _ask(intent_id)
-    _link(found, as_reference(reference), audit.Actor.staff(staff_id))
+    _link(found, as_reference(reference), staff_id)
 
 
 def refund_unmatched(*, intent_id: str, staff_id: UUID) -> None:
@@ -76,11 +78,11 @@ def _ask(intent_id: str) -> Found:
 
 
 @retry_on_conflict
-def _link(found: Found, reference: str, actor: audit.Actor) -> None:
-    payables = Payable.objects.filter(reference=reference).values_list("pk", flat=True)
-    if (payable_id := payables.order_by("-pk").first()) is None:
+def _link(found: Found, reference: str, staff_id: UUID) -> None:
+    payable = Payable.objects.filter(reference=reference).order_by("-pk").first()
+    if payable is None or not works_at(staff_id, payable.venue_id):
         raise PayableNotFound("No booking with this reference owes anything.")
-    _adopt(lock_payable(payable_id), found, actor)
+    _adopt(lock_payable(payable.pk), found, audit.Actor.staff(staff_id))
 
 
 @retry_on_conflict

@@ -1,5 +1,6 @@
 """Buttons of the pages of cases: those of every case, and those of each kind."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -154,6 +155,25 @@ def _abandon_run(case: Case, wish: Wish) -> None:
 
 # --- The buttons --------------------------------------------------------------
 
+
+def refused_while(
+    waits: Callable[[Any], bool],
+    action: RowAction[Any],
+    words: str = "Another button of this case comes first.",
+) -> RowAction[Any]:
+    """The button where nothing waits for a decision; pressed all the same: refused."""
+
+    def run(case: Any, wish: Wish) -> None:
+        if waits(case):
+            raise InvalidState(words)
+        action.run(case, wish)
+
+    def is_offered(case: Any, staff_id: UUID) -> bool:
+        return action.is_offered(case, staff_id) and not waits(case)
+
+    return replace(action, run=run, is_offered=is_offered)
+
+
 FOR_EVERY_CASE: dict[str, RowAction[Any]] = {
     "claim": RowAction(
         "Claim",
@@ -200,6 +220,23 @@ def register_actions(kind: str, **actions: RowAction[Any]) -> None:
     One with the name of such a button stands in for it.
     """
     _of_kind.setdefault(kind, {}).update(actions)
+
+
+def names_of_own(kind: str) -> list[str]:
+    """The buttons that cases of a kind have beside those of every case.
+
+    One with the name of such a button counts if it does something else.
+    """
+    return [
+        name
+        for name, action in _of_kind.get(kind, {}).items()
+        if name not in FOR_EVERY_CASE or action.says != FOR_EVERY_CASE[name].says
+    ]
+
+
+def label_of(kind: str, name: str) -> str:
+    """What stands on a button of a kind."""
+    return _of_kind[kind][name].label
 
 
 def actions_of(case: Case) -> dict[str, RowAction[Any]]:
@@ -284,10 +321,6 @@ def _can_go_on(case: Case, staff_id: UUID) -> bool:
     return is_free_for(case, staff_id) and _is_unfinished(case)
 
 
-def _is_left_over(case: Case, staff_id: UUID) -> bool:
-    return is_free_for(case, staff_id) and not _is_unfinished(case)
-
-
 def actions_of_a_run(permission: str = MAY_RUN) -> dict[str, RowAction[Any]]:
     """For kinds of case about a workflow: it ends, and its case with it.
 
@@ -314,7 +347,7 @@ def actions_of_a_run(permission: str = MAY_RUN) -> dict[str, RowAction[Any]]:
             needs_reason=True,
         ),
         **{
-            name: replace(FOR_EVERY_CASE[name], is_offered=_is_left_over)
+            name: refused_while(_is_unfinished, FOR_EVERY_CASE[name])
             for name in ("resolve", "discard")
         },
     }

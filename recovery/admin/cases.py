@@ -34,6 +34,7 @@ from recovery.backoffice import (
 )
 from recovery.errors import CaseHasChanged
 from recovery.models import AuditEntry, Case, InboxEvent, WebhookFailure
+from recovery.runbooks import read_runbook, runbook_url
 from recovery.states import CaseSeverity, CaseStatus
 from slotbase.lib.backoffice import (
     BackOfficeAdmin,
@@ -58,8 +59,11 @@ SUPPORT = ("support", "support_lead")
 CLOSED = (CaseStatus.RESOLVED, CaseStatus.DISCARDED)
 
 
-#: Groups at a venue: they see the cases that are theirs, and no others.
-AT_THE_VENUE = frozenset({"front_desk", "manager"})
+#: Groups at a venue: they see the cases that are for these, and no others.
+AT_THE_VENUE = {
+    "front_desk": {"front_desk"},
+    "manager": {"front_desk", "manager"},
+}
 
 
 @dataclass(frozen=True)
@@ -195,7 +199,7 @@ class CaseAdmin(OwnVenuesAdmin, ActingAdmin[Any]):
             {
                 "fields": (
                     *("says", "cause", "severity_badge", "state", "age", "who"),
-                    *("occurrences", "opened", "seen", "heals"),
+                    *("occurrences", "opened", "seen", "heals", "runbook"),
                 )
             },
         ),
@@ -225,9 +229,10 @@ class CaseAdmin(OwnVenuesAdmin, ActingAdmin[Any]):
         rows: QuerySet[Any] = super().get_queryset(request).annotate(as_of=Now())
         user = cast("Any", request.user)
         groups = set(user.groups.values_list("name", flat=True))
-        if user.is_superuser or not groups <= AT_THE_VENUE:
+        if user.is_superuser or not groups <= AT_THE_VENUE.keys():
             return rows
-        return rows.filter(audience__in=groups)
+        theirs = set().union(*(AT_THE_VENUE[group] for group in groups))
+        return rows.filter(audience__in=theirs)
 
     def get_ordering(self, request: HttpRequest) -> tuple[str | Switch, ...]:
         """The most severe first, then the most overdue; what is over, newest first."""
@@ -312,6 +317,14 @@ class CaseAdmin(OwnVenuesAdmin, ActingAdmin[Any]):
         kind = cases.registered().get(case.kind)
         is_healing = kind and kind.closes_itself_when
         return f"when {is_healing}" if is_healing else "never"
+
+    @admin.display(description="runbook")
+    def runbook(self, case: Case) -> SafeString | str:
+        """What to do about such cases, as a link to its page."""
+        if read_runbook(case.kind) is None:
+            return self.get_empty_value_display()
+        words = f"What to do about a {say_action(case.kind).lower()}"
+        return format_html('<a href="{}">{}</a>', runbook_url(case.kind), words)
 
     @admin.display(description="state", ordering="status")
     def state(self, case: Any) -> SafeString:

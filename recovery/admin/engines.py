@@ -10,7 +10,7 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
 
-from recovery import deliveries, inbox
+from recovery import cases, deliveries, inbox
 from recovery.admin.actions import (
     MAY_REPLAY,
     MAY_RETRY,
@@ -111,10 +111,18 @@ class DueRowAdmin(EngineAdmin, ActingAdmin[Any]):
 
 
 def _replay(webhook: InboxEvent, wish: Wish) -> None:
+    _leave_to_colleague(webhook.pk, wish.staff_id)
     inbox.replay(event_id=webhook.pk, staff_id=wish.staff_id)
 
 
+def _leave_to_colleague(event_id: UUID, staff_id: UUID) -> None:
+    """Whoever claimed its case works on it, not whoever finds it here."""
+    fingerprint = inbox.fingerprint_of(event_id)
+    cases.require_unclaimed(fingerprint, staff_id=staff_id)
+
+
 def _ignore(webhook: InboxEvent, wish: Wish) -> None:
+    _leave_to_colleague(webhook.pk, wish.staff_id)
     inbox.ignore(event_id=webhook.pk, staff_id=wish.staff_id, reason=wish.reason)
 
 

@@ -5,7 +5,7 @@ from typing import Any, cast
 from zoneinfo import available_timezones
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.auth import admin as stock
 from django.contrib.auth.forms import UserCreationForm, UsernameField
 from django.contrib.auth.models import Group
@@ -20,6 +20,7 @@ from django.utils.safestring import SafeString
 from recovery import audit
 from recovery.backoffice import HISTORY, AuditedAdmin
 from slotbase.accounts.models import User, Venue, VenueStaff
+from slotbase.accounts.services.venues import tell_moved_clocks
 from slotbase.lib.backoffice import (
     BackOfficeAdmin,
     BackOfficeInline,
@@ -198,11 +199,19 @@ def names_of_groups(user: User) -> str:
     return ", ".join(names) or "none"
 
 
+CLOCKS_ARE_MOVED = (
+    "Opening hours and closures follow the new clocks. Bookings stay at their instants:"
+    " those whose local time is another one now appear as cases within a minute."
+)
+
+
 class VenueForm(ModelForm[Venue]):
     """Offers the time zones there are."""
 
     time_zone = forms.ChoiceField(
-        choices=lambda: [(name, name) for name in sorted(available_timezones())]
+        choices=lambda: [(name, name) for name in sorted(available_timezones())],
+        help_text="Bookings stay at their instants when it is changed: managers get a"
+        " case for each of those to come.",
     )
 
 
@@ -224,9 +233,9 @@ class VenueAdmin(AuditedAdmin[Venue]):
     form = VenueForm
     inlines = (TeamInline,)
     can_add = True
-    # Sold times and prices were meant in these.
-    set_once = ("slug", "time_zone", "currency")
-    editable_fields = ("name", "address", "quiet_from", "quiet_until")
+    # Prices were meant in it.
+    set_once = ("slug", "currency")
+    editable_fields = ("name", "address", "time_zone", "quiet_from", "quiet_until")
     fieldsets = (
         ("Venue", {"fields": ("name", "slug", "address")}),
         ("Clock and money", {"fields": ("time_zone", "currency")}),
@@ -244,10 +253,16 @@ class VenueAdmin(AuditedAdmin[Venue]):
     def save_model(
         self, request: HttpRequest, obj: Venue, form: Any, change: Any
     ) -> None:
-        """Whoever adds a venue works there, or could not see it."""
+        """Whoever adds a venue works there, or could not see it.
+
+        Where its clocks are moved, what is sold there hears of it.
+        """
         super().save_model(request, obj, form, change)
         if not change:
             VenueStaff.objects.create(user=cast("User", request.user), venue=obj)
+        elif "time_zone" in form.changed_data:
+            tell_moved_clocks(obj)
+            messages.warning(request, CLOCKS_ARE_MOVED)
 
 
 admin.site.unregister(Group)

@@ -7,7 +7,7 @@ from django.contrib.auth.models import Group
 from django.test import Client
 from django.urls import reverse
 
-from recovery.models import AuditEntry
+from recovery.models import AuditEntry, OutboxEvent
 from slotbase.accounts.models import User, Venue, VenueStaff
 from tests.factories import make_customer, make_staff, make_venue
 
@@ -226,7 +226,7 @@ def test_whoever_adds_a_venue_works_there(client: Client) -> None:
     assert "Bob Baker" in page.content.decode()
 
 
-def test_the_clock_and_the_money_of_a_venue_stay(client: Client) -> None:
+def test_the_money_of_a_venue_stays_and_its_clock_can_be_moved(client: Client) -> None:
     venue = make_venue()
     client.force_login(make_staff("manager", [venue]))
     given = {"name": "New", "time_zone": "Asia/Tokyo", "currency": "JPY"}
@@ -239,9 +239,25 @@ def test_the_clock_and_the_money_of_a_venue_stay(client: Client) -> None:
     venue.refresh_from_db()
     assert (venue.name, venue.time_zone, venue.currency) == (
         "New",
-        "Europe/Berlin",
+        "Asia/Tokyo",
         "EUR",
     )
+    event = OutboxEvent.objects.get(type="accounts.venue_time_zone_changed")
+    assert event.subject_id == str(venue.pk)
+
+
+def test_a_venue_whose_clock_stays_tells_nobody(client: Client) -> None:
+    venue = make_venue()
+    client.force_login(make_staff("manager", [venue]))
+    given = {"name": "New", "time_zone": "Europe/Berlin"}
+    no_team = {"venuestaff_set-TOTAL_FORMS": 0, "venuestaff_set-INITIAL_FORMS": 0}
+
+    client.post(
+        reverse("admin:accounts_venue_change", args=[venue.pk]), {**given, **no_team}
+    )
+
+    assert Venue.objects.get(pk=venue.pk).name == "New"
+    assert not OutboxEvent.objects.exists()
 
 
 def test_a_group_tells_its_people_and_rights(operations: Client, bob: User) -> None:

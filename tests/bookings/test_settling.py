@@ -136,6 +136,7 @@ def test_late_money_buys_a_slot_that_is_still_free(
     assert sent_back(stripe) == []
 
 
+@pytest.mark.case("late_money", "opens")
 def test_late_money_for_a_slot_that_is_taken_goes_back_and_its_customer_hears_of_it(
     hold: BookingHold, stripe: Stripe, clock: Clock
 ) -> None:
@@ -316,6 +317,7 @@ def pay_twice(stripe: Stripe, hold: BookingHold) -> Payable:
     return payable
 
 
+@pytest.mark.case("payment_mismatch", "opens")
 def test_more_than_a_booking_costs_is_a_question_for_staff(
     either: BookingHold, stripe: Stripe
 ) -> None:

@@ -16,6 +16,7 @@ FULL = {
     "in_dispute_minor": 0,
     "is_all": False,
     "offered_until": "2030-06-30T20:15:00+00:00",
+    "was_local": "2030-06-30T09:30",
 }
 
 
@@ -56,6 +57,8 @@ def test_each_template_says_what_where_and_when(name: str) -> None:
         ("waitlist_offered", {"price_minor": 0}, "There is nothing to pay."),
         ("waitlist_lapsed", {}, "join the waitlist again."),
         ("booking_confirmed", {"currency": "JPY"}, "2500 JPY"),
+        ("booking_moved", {}, "It was to start on Sunday, 30 June 2030, 09:30."),
+        ("booking_moved", {"was_local": ""}, "The price is the same"),
     ],
 )
 def test_what_it_says(name: str, changes: dict[str, Any], says: str) -> None:

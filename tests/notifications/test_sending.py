@@ -146,6 +146,7 @@ def test_if_it_were_written_anew_resend_would_refuse_it(
     assert attempts(message)[-1][1:] == ("refused", "invalid_idempotent_request")
 
 
+@pytest.mark.case("notification_undeliverable", "opens")
 def test_what_is_refused_for_good_fails_with_a_case(
     sandbox: Sandbox, fault: Fault
 ) -> None:
@@ -333,6 +334,7 @@ def test_a_mail_waits_for_the_address_and_that_is_no_attempt(
     assert len(mails(sandbox)) == 1
 
 
+@pytest.mark.case("notification_undeliverable", "closes")
 def test_after_a_day_without_an_address_the_front_desk_has_a_case(
     sandbox: Sandbox,
 ) -> None:

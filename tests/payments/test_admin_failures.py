@@ -167,6 +167,8 @@ def test_more_failures_cost_no_more_queries(client: Client) -> None:
 # --- A refund that failed -----------------------------------------------------
 
 
+@pytest.mark.case("refund_failure", "closes")
+@pytest.mark.case("refund_failure", "retry")
 def test_a_failed_refund_is_tried_again_and_its_case_closes_itself(
     support: Client, failed: Case, sue: User, sandbox: Sandbox
 ) -> None:
@@ -259,6 +261,7 @@ def test_what_was_given_back_anew_is_settled_no_second_time(
     assert Payable.objects.get().refunded_minor == 2400
 
 
+@pytest.mark.case("refund_failure", "look")
 def test_stripe_is_asked_without_sending_anything(
     support: Client, failed: Case, sue: User, sandbox: Sandbox
 ) -> None:
@@ -270,6 +273,7 @@ def test_stripe_is_asked_without_sending_anything(
     assert "Refund reconcile requested" in text(support, failed)
 
 
+@pytest.mark.case("refund_failure", "pay_out")
 def test_what_the_card_does_not_take_is_paid_out_at_the_front_desk(
     support: Client, failed: Case, bob: User
 ) -> None:
@@ -307,6 +311,7 @@ def test_a_refund_of_which_nobody_knows_is_paid_out_only_after_two_looks(
     Refund.objects.update(status="FAILED")
 
 
+@pytest.mark.case("refund_failure", "settle")
 def test_what_the_customer_has_already_is_settled_with_evidence(
     support: Client, failed: Case, sue: User
 ) -> None:
@@ -399,6 +404,8 @@ def test_the_front_desk_pays_out_only_what_its_venue_owes(
     assert refund_behind(elsewhere).status == "NEEDS_STAFF"
 
 
+@pytest.mark.case("refund_payout", "closes")
+@pytest.mark.case("refund_payout", "paid_out")
 def test_a_payout_is_claimed_and_finished_by_the_front_desk(
     client: Client, bob: User, venue: Venue, sandbox: Sandbox
 ) -> None:
@@ -419,6 +426,8 @@ def test_a_payout_is_claimed_and_finished_by_the_front_desk(
 # --- Money that came too late ---------------------------------------------------
 
 
+@pytest.mark.case("late_money", "closes")
+@pytest.mark.case("late_money", "retry")
 def test_a_refund_of_late_money_that_is_stuck_is_sent_again(
     support: Client, venue: Venue, sandbox: Sandbox
 ) -> None:
@@ -461,6 +470,7 @@ def odd(sandbox: Sandbox, venue: Venue) -> Case:
     return Case.objects.get(kind="payment_mismatch")
 
 
+@pytest.mark.case("payment_mismatch", "accept")
 def test_a_payment_that_differs_is_accepted_as_credit_and_buys_the_slot(
     support: Client, odd: Case, sue: User
 ) -> None:
@@ -476,6 +486,7 @@ def test_a_payment_that_differs_is_accepted_as_credit_and_buys_the_slot(
     assert payable_of(Booking.objects.get()).status == "OVERPAID"
 
 
+@pytest.mark.case("payment_mismatch", "refund")
 def test_a_payment_that_differs_is_given_back(
     support: Client, odd: Case, sandbox: Sandbox
 ) -> None:
@@ -525,6 +536,8 @@ def nobodys(sandbox: Sandbox) -> Case:
     return Case.objects.get(kind="unmatched_payment")
 
 
+@pytest.mark.case("unmatched_payment", "closes")
+@pytest.mark.case("unmatched_payment", "link")
 def test_a_payment_is_linked_to_the_booking_whose_reference_is_typed(
     support: Client, nobodys: Case, venue: Venue
 ) -> None:
@@ -546,6 +559,7 @@ def test_a_payment_is_linked_to_the_booking_whose_reference_is_typed(
     assert ended(nobodys) == ("RESOLVED", "It was matched.")
 
 
+@pytest.mark.case("unmatched_payment", "refund")
 def test_a_payment_that_is_nobodys_is_given_back(
     support: Client, nobodys: Case, sandbox: Sandbox
 ) -> None:
@@ -557,6 +571,7 @@ def test_a_payment_that_is_nobodys_is_given_back(
     assert Payable.objects.get().status == "REFUNDED"
 
 
+@pytest.mark.case("unmatched_payment", "discard")
 def test_a_payment_that_is_nobodys_is_ignored_with_a_reason(
     support: Client, nobodys: Case, sandbox: Sandbox
 ) -> None:
@@ -570,6 +585,7 @@ def test_a_payment_that_is_nobodys_is_ignored_with_a_reason(
 # --- Disputes -----------------------------------------------------------------
 
 
+@pytest.mark.case("dispute", "note")
 def test_evidence_about_a_dispute_is_noted_and_the_case_stays_open(
     client: Client, venue: Venue
 ) -> None:
@@ -594,6 +610,9 @@ def test_evidence_about_a_dispute_is_noted_and_the_case_stays_open(
 # --- Cancellations that are stuck -----------------------------------------------
 
 
+@pytest.mark.case("cancellation_failed", "opens")
+@pytest.mark.case("cancellation_failed", "closes")
+@pytest.mark.case("cancellation_failed", "resume")
 def test_a_cancellation_that_is_stuck_shows_its_steps_and_is_resumed(
     support: Client, sandbox: Sandbox, venue: Venue
 ) -> None:
@@ -617,4 +636,22 @@ def test_a_cancellation_that_is_stuck_shows_its_steps_and_is_resumed(
     run_due_work()
 
     assert Booking.objects.get().status == "CANCELLED"
+    assert Case.objects.get(pk=case.pk).status == "RESOLVED"
+
+
+@pytest.mark.case("cancellation_failed", "abandon")
+@pytest.mark.breaks_invariants  # that it is finished by hand is what staff promise
+def test_a_cancellation_is_abandoned_with_a_reason_and_not_just_closed(
+    support: Client, sandbox: Sandbox, venue: Venue
+) -> None:
+    booking = make_paid_booking(sandbox, resource=online(venue))
+    cancel_booking(booking_id=booking.pk, customer_id=booking.customer_id)
+    WorkflowRun.objects.update(limit_at=booking.created_at)
+    runs.report_late_runs(limit=10)
+    case = Case.objects.get(kind="cancellation_failed")
+    assert press(support, case, "discard", reason="Away.").status_code == 409
+
+    assert press(support, case, "abandon", reason="I do it.").status_code == 302
+
+    assert WorkflowRun.objects.get().status == "ABANDONED"
     assert Case.objects.get(pk=case.pk).status == "RESOLVED"

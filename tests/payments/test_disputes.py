@@ -46,6 +46,7 @@ def payment_of(booking: Booking) -> CardPayment:
     return CardPayment.objects.get(payable=booking.payable_id)
 
 
+@pytest.mark.case("dispute", "opens")
 def test_a_dispute_takes_the_money_away_and_stands_in_a_case(
     stripe: Stripe, sandbox: Sandbox
 ) -> None:
@@ -62,6 +63,7 @@ def test_a_dispute_takes_the_money_away_and_stands_in_a_case(
     )
 
 
+@pytest.mark.case("dispute", "closes")
 def test_one_that_is_won_gives_it_back(stripe: Stripe, sandbox: Sandbox) -> None:
     payment = make_sold(sandbox)
     id_ = dispute(stripe, payment)
@@ -84,6 +86,37 @@ def test_one_that_is_lost_keeps_it_away(stripe: Stripe, sandbox: Sandbox) -> Non
     assert Dispute.objects.get().status == "LOST"
     assert counters(payment.payable_id) == (2400, 2400, 0, 0, 2400)
     assert open_kinds() == []
+
+
+def test_one_that_was_lost_may_be_won_later(stripe: Stripe, sandbox: Sandbox) -> None:
+    payment = make_sold(sandbox)
+    id_ = dispute(stripe, payment)
+    decide(stripe, id_, "lost")
+
+    decide(stripe, id_, "won")
+    store_event("charge.dispute.funds_reinstated", id_)
+    process_all()
+
+    assert Dispute.objects.get().status == "WON"
+    assert counters(payment.payable_id) == (2400, 2400, 0, 0, 0)
+    moves = AuditEntry.objects.filter(subject_type="dispute").order_by("id")
+    assert list(moves.values_list("to_state", flat=True)) == ["OPEN", "LOST", "WON"]
+
+
+def test_who_cancelled_gets_it_back_when_what_was_lost_is_won(
+    stripe: Stripe, sandbox: Sandbox
+) -> None:
+    booking = make_paid_booking(sandbox)
+    id_ = dispute(stripe, payment_of(booking))
+    cancel_booking(booking_id=booking.pk, customer_id=booking.customer_id)
+    decide(stripe, id_, "lost")
+    run_due_work()
+    assert not Refund.objects.exists()
+
+    decide(stripe, id_, "won")
+    run_due_work()
+
+    assert Refund.objects.get().status == "SUCCEEDED"
 
 
 def test_an_inquiry_that_ends_took_no_money(stripe: Stripe, sandbox: Sandbox) -> None:

@@ -156,6 +156,7 @@ def test_while_a_bank_decides_nothing_is_promised(stripe: Stripe) -> None:
         ask_refund(payment, 100)
 
 
+@pytest.mark.case("refund_payout", "opens")
 def test_cash_goes_back_by_hand_and_stands_in_a_case_at_once(sandbox: Sandbox) -> None:
     cash = make_cash(make_payable(), 2400)
 

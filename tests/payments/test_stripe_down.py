@@ -149,6 +149,7 @@ def test_a_refund_that_may_have_happened_is_found_and_not_made_again(
 
 @in_one_process
 @pytest.mark.parametrize(("price", "severity"), [(1200, "high"), (6000, "critical")])
+@pytest.mark.case("refund_failure", "opens")
 def test_a_refund_that_is_refused_for_good_has_a_case_at_once(
     sandbox: Sandbox, stripe: Stripe, price: int, severity: str
 ) -> None:

@@ -34,7 +34,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def bob(db: None) -> User:
-    return make_staff()
+    return make_staff("operations")  # all venues
 
 
 def make_foreign(stripe: Stripe, outcome: str = "succeed", **over: Any) -> str:
@@ -64,6 +64,7 @@ def test_a_foreign_payment_that_nobody_made_is_ignored_at_once(stripe: Stripe) -
     assert open_kinds() == []
 
 
+@pytest.mark.case("unmatched_payment", "opens")
 def test_money_is_tried_for_a_while_and_then_stands_in_a_case(
     stripe: Stripe, settings: Any
 ) -> None:
@@ -118,6 +119,20 @@ def test_staff_link_it_to_a_booking(unmatched: str, bob: User) -> None:
     assert counters(payable.pk) == (2400, 2400, 0, 0, 0)
     assert open_kinds() == []
     assert Case.objects.get().close_reason == "It was matched."
+
+
+def test_it_is_not_linked_to_a_booking_of_a_venue_where_one_does_not_work(
+    unmatched: str,
+) -> None:
+    here, there = make_owing_booking(), make_owing_booking()
+    sue = make_staff("support", [here.resource.venue])
+
+    with pytest.raises(PayableNotFound):
+        link_payment(intent_id=unmatched, reference=there.reference, staff_id=sue.pk)
+    link_payment(intent_id=unmatched, reference=here.reference, staff_id=sue.pk)
+
+    assert counters(here.payable_id)[1] == 2400
+    assert counters(there.payable_id)[1] == 0
 
 
 def test_what_the_customer_could_still_pay_is_called_off(
@@ -323,7 +338,7 @@ def test_of_two_people_who_link_one_payment_at_once_the_second_is_told(
     intent_id = make_foreign(stripe)
     court = {"payment_mode": "AT_VENUE", "price_minor": PRICE}
     bookings = [make_booking(resource=make_resource(**court)) for _ in range(2)]
-    staff_id = make_staff().pk
+    staff_id = make_staff(is_superuser=True).pk
 
     outcomes = at_once(
         [

@@ -274,12 +274,22 @@ def test_whoever_works_at_the_desk_and_for_support_sees_all(client: Client) -> N
     assert sorted(listed(client)) == ["payout", "webhook"]
 
 
-def test_a_manager_sees_no_cases(client: Client, case: Case) -> None:
-    client.force_login(make_staff("manager"))
+def test_a_manager_sees_the_cases_of_the_own_venue_and_its_desk(
+    client: Client,
+) -> None:
+    here, elsewhere = make_venue(), make_venue()
+    for venue in (here, elsewhere):
+        for kind in ("time_zone_moved", "refund_payout", "refund_failure"):
+            open_case(f"{kind} {venue.pk}", kind=kind, venue_id=venue.pk)
+    client.force_login(make_staff("manager", [here]))
 
-    assert client.get(CASES).status_code == 403
-    assert client.get(page_of(case)).status_code == 403
-    assert press(client, case, "claim").status_code == 403
+    assert sorted(listed(client)) == [
+        f"refund_payout {here.pk}",
+        f"time_zone_moved {here.pk}",
+    ]
+    hidden = Case.objects.get(fingerprint=f"time_zone_moved {elsewhere.pk}")
+    assert press(client, hidden, "claim").status_code == 302
+    assert Case.objects.get(pk=hidden.pk).status == "OPEN"
 
 
 def test_auditors_look_and_press_nothing(client: Client, case: Case) -> None:
@@ -446,6 +456,7 @@ def test_a_version_that_is_none_is_refused(
 # --- Kinds --------------------------------------------------------------------
 
 
+@pytest.mark.case("dead_letter", "retry")
 def test_a_dead_letter_is_tried_again(operator: Client, olga: User) -> None:
     delivery, case = fail_delivery(), Case.objects.get()
     assert "retry" in buttons(operator, case)
@@ -475,6 +486,7 @@ def test_only_operations_retries_or_gives_up_a_dead_letter(client: Client) -> No
     assert EventDelivery.objects.get().status == "DEAD"
 
 
+@pytest.mark.case("dead_letter", "discard")
 def test_a_dead_letter_is_given_up_with_a_reason(operator: Client) -> None:
     fail_delivery()
     case = Case.objects.get()
@@ -492,6 +504,7 @@ def test_a_dead_letter_of_another_engine_offers_no_retry(operator: Client) -> No
     assert press(operator, case, "retry").status_code == 409
 
 
+@pytest.mark.case("provider_configuration", "resume")
 def test_a_paused_queue_is_resumed(operator: Client, olga: User) -> None:
     fingerprint = "provider_configuration:stripe"
     case = open_case(

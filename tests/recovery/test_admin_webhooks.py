@@ -14,6 +14,7 @@ from recovery import cases, inbox
 from recovery.models import AuditEntry, Case, InboxEvent
 from recovery.states import InboxStatus
 from slotbase.accounts.models import User
+from slotbase.lib.clock import read_clock
 from tests.factories import make_staff
 from tests.recovery.trouble import TYPE, fail_webhook, open_case, store_webhook
 
@@ -181,6 +182,7 @@ def test_a_payload_that_is_gone_is_no_error(support: Client) -> None:
         assert "its payload is gone" in answer.content.decode()
 
 
+@pytest.mark.case("webhook_failure", "replay")
 def test_a_replayed_webhook_closes_its_case_by_itself(
     support: Client, sue: User, handle: Callable[..., None]
 ) -> None:
@@ -215,6 +217,7 @@ def test_what_waits_for_its_next_attempt_can_have_it_now(
     assert Case.objects.get().status == "RESOLVED"
 
 
+@pytest.mark.case("webhook_failure", "ignore")
 def test_a_webhook_is_ignored_with_a_reason_and_its_case_closes(
     support: Client,
 ) -> None:
@@ -416,3 +419,24 @@ def test_too_many_at_once_are_refused(
     assert "At most 2 at once" in replay_many(support, across=True)
 
     assert set(InboxEvent.objects.values_list("status", flat=True)) == {"DEAD"}
+
+
+@pytest.mark.parametrize("button", ["replay", "ignore"])
+def test_what_a_colleague_claimed_as_a_case_is_left_to_them(
+    support: Client, button: str
+) -> None:
+    case = fail_webhook()
+    oskar = make_staff("operations")
+    cases.claim_case(case_id=case.pk, staff_id=oskar.pk, version=case.version)
+
+    answer = support.post(
+        page_of_webhook(the_event()), {"do": button, "reason": "Mine."}
+    )
+
+    assert answer.status_code == 409
+    assert the_event().status == "DEAD"
+    Case.objects.update(claimed_until=read_clock())
+    again = support.post(
+        page_of_webhook(the_event()), {"do": button, "reason": "Mine."}
+    )
+    assert again.status_code == 302

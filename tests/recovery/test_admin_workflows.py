@@ -116,11 +116,16 @@ def test_abandoning_needs_a_reason(operator: Client, stuck: WorkflowRun) -> None
     assert "badge-abandoned" in page
 
 
+@pytest.mark.case("workflow_stuck", "resume")
 def test_the_case_ends_with_the_workflow_and_not_without_it(
     operator: Client, stuck: WorkflowRun
 ) -> None:
     case = Case.objects.get()
     assert buttons(operator, case) == ["claim", "resume", "abandon"]
+    for button in ("resolve", "discard"):
+        assert press(operator, case, button, reason="Away.").status_code == 409
+    assert the_run().status == "RUNNING"
+    case.refresh_from_db()
 
     assert press(operator, case, "resume").status_code == 302
     advance()
@@ -130,6 +135,7 @@ def test_the_case_ends_with_the_workflow_and_not_without_it(
     assert buttons(operator, case) == []
 
 
+@pytest.mark.case("workflow_stuck", "abandon")
 def test_a_workflow_is_abandoned_from_its_case(
     operator: Client, stuck: WorkflowRun
 ) -> None:

@@ -109,6 +109,7 @@ def test_a_failure_comes_again_and_then_succeeds(handle: Any) -> None:
     assert not Case.objects.exists()
 
 
+@pytest.mark.case("webhook_failure", "opens")
 def test_one_that_always_fails_stands_in_a_case(handle: Any, settings: Any) -> None:
     settings.INBOX_RETRY_SECONDS = [1, 1]
     handle(apply=fail)
@@ -127,6 +128,7 @@ def test_one_that_always_fails_stands_in_a_case(handle: Any, settings: Any) -> N
     assert case.reference == "evt_1"
 
 
+@pytest.mark.case("webhook_failure", "closes")
 def test_a_critical_one_has_its_case_at_once_which_closes_itself(handle: Any) -> None:
     is_broken = [True]
     handle(apply=lambda *_: fail() if is_broken[0] else None, is_critical=True)

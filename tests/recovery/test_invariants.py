@@ -212,6 +212,8 @@ def test_a_broken_invariant_is_found(id_: str, break_it: Callable[[], None]) -> 
         assert id_ in found
 
 
+@pytest.mark.case("invariant_violation", "opens")
+@pytest.mark.case("invariant_violation", "closes")
 def test_a_violation_found_by_beat_stands_in_a_case_until_it_is_gone() -> None:
     claim_is_missing()
 

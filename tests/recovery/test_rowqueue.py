@@ -108,6 +108,7 @@ def test_an_error_is_told_without_its_text(subscribe: Any) -> None:
     assert "anything" not in delivery_of("a").last_error
 
 
+@pytest.mark.case("dead_letter", "opens")
 def test_after_its_last_attempt_it_gives_up_and_has_a_case(subscribe: Any) -> None:
     subscribe(handle=fail, retry_seconds=lambda: [1, 1])
     publish("a")
@@ -123,6 +124,7 @@ def test_after_its_last_attempt_it_gives_up_and_has_a_case(subscribe: Any) -> No
     assert case.status == "OPEN"
 
 
+@pytest.mark.case("dead_letter", "closes")
 def test_staff_retry_what_gave_up_and_its_case_closes_itself(subscribe: Any) -> None:
     is_broken = [True]
     subscribe(
@@ -176,6 +178,8 @@ def test_a_provider_that_says_when_is_asked_then(subscribe: Any) -> None:
     assert 230 < seconds_until_due(delivery_of("a")) < 370
 
 
+@pytest.mark.case("provider_configuration", "opens")
+@pytest.mark.case("provider_configuration", "closes")
 def test_wrong_credentials_stop_the_queue_until_a_call_succeeds(subscribe: Any) -> None:
     calls: list[str] = []
     is_refused = [True]

@@ -349,6 +349,7 @@ def test_a_compensation_that_fails_is_tried_again_and_none_happens_twice(
 # --- Neither ------------------------------------------------------------------
 
 
+@pytest.mark.case("workflow_stuck", "opens")
 def test_from_the_pivot_on_a_failure_opens_a_case_and_goes_on_slowly(
     script: Script,
 ) -> None:
@@ -536,6 +537,7 @@ def test_what_no_run_could_follow_is_refused_at_once(script: Script) -> None:
 # --- Limits -------------------------------------------------------------------
 
 
+@pytest.mark.case("workflow_stuck", "closes")
 def test_a_run_over_its_limit_has_one_case_until_it_is_finished(
     script: Script,
 ) -> None:

@@ -55,6 +55,8 @@ SEE_CONTACT_DATA = {"accounts.see_contact_data"}
 WORK_ON_CASES = _may("view", *CASES, *ALERTS) | _may(
     "change", "recovery.case", "recovery.inboxevent", "recovery.alert"
 )
+# Bookings that cannot take place as they were sold.
+MOVE = {"bookings.move_booking", "bookings.cancel_in_full"}
 # Give money back by card and decide about what went wrong; hand out what is owed.
 REFUND, PAY_OUT = {"payments.refund_payment"}, {"payments.pay_out_refund"}
 # Take somebody off the waitlist.
@@ -66,6 +68,7 @@ SUPPORT = (
     | REFUND
     | PAY_OUT
     | KEEP_THE_LIST
+    | MOVE
     | SEE_CONTACT_DATA
 )
 
@@ -80,12 +83,16 @@ MATRIX: dict[str, set[str]] = {
     | {"payments.record_payment"}
     | PAY_OUT
     | KEEP_THE_LIST
+    | MOVE
     | SEE_CONTACT_DATA,
     "manager": _may("view", *SALES, *CUSTOMERS, *VENUES, *MESSAGES, *MONEY)
     | _may("view add change", *CATALOGUE, "accounts.venue")
     | _may("delete", "bookings.openinghours", "bookings.dateexception")
     | _may("delete", "bookings.cancellationtier")
     | KEEP_THE_LIST
+    # Of cases, those that are for managers.
+    | _may("view change", "recovery.case")
+    | MOVE
     | SEE_CONTACT_DATA,
     "support": SUPPORT,
     "support_lead": SUPPORT,

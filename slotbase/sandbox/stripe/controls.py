@@ -118,7 +118,9 @@ class Controls:
     def _move_dispute(self, data: Mapping[str, Any]) -> Reply:
         id_ = check_text(data["dispute"], "dispute")
         dispute = self._account.get(DISPUTES, id_, "dispute")
-        if dispute["status"] in disputes.CLOSED:
+        # A bank may think better of what was lost, and of nothing else.
+        is_overturned = (dispute["status"], data.get("status")) == ("lost", "won")
+        if dispute["status"] in disputes.CLOSED and not is_overturned:
             raise ControlError(f"{id_} is {dispute['status']} for good.")
         choices = (*disputes.OPEN, *disputes.CLOSED)
         status = check_choice(data.get("status"), "status", choices=choices)

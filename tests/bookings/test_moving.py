@@ -1,0 +1,236 @@
+"""Staff move bookings: at the same price, to a time that is free, or not at all."""
+
+from datetime import datetime, time, timedelta
+from typing import Any
+
+import pytest
+
+from bookings.errors import (
+    BookingHasChanged,
+    BookingNotFound,
+    NonexistentTime,
+    NotMovable,
+    ResourceClosed,
+    SlotUnavailable,
+)
+from bookings.models import Booking, BookingHold, SlotClaim
+from bookings.services import moving
+from bookings.services.cancelling import cancel_booking
+from notifications.models import Notification
+from payments.models import Payable
+from recovery.models import AuditEntry, OutboxEvent
+from slotbase.lib.errors import ValidationFailed
+from slotbase.lib.ids import uuid7
+from tests.bookings.closing import close, day_of, move
+from tests.factories import (
+    HOUR,
+    expire,
+    make_booking,
+    make_hold,
+    make_priced_resource,
+    make_resource,
+    make_staff,
+    tomorrow,
+)
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def snapshot(booking: Booking) -> tuple[Any, ...]:
+    """All that a move changes."""
+    fields = ("resource", "start_time", "end_time", "units")
+    hold = BookingHold.objects.values_list(*fields).get(pk=booking.hold_id)
+    mine = Booking.objects.values_list(*fields, "version").get(pk=booking.pk)
+    claims = SlotClaim.objects.filter(hold=booking.hold_id).order_by("unit")
+    return hold, mine, list(claims.values_list("unit", "during"))
+
+
+def test_hold_booking_and_claims_have_one_new_time() -> None:
+    booking = make_booking()
+
+    move(booking, later := tomorrow(16))
+
+    (_, start, end, _), mine, ((_, during),) = snapshot(booking)
+    assert (start, end) == (later, later + HOUR)
+    assert mine[1:3] == (later, later + HOUR)
+    assert (during.lower, during.upper) == (later, later + HOUR)
+    make_hold(resource=booking.resource)  # the old time is free
+
+
+def test_a_move_is_on_record_as_an_event_and_a_mail() -> None:
+    bob, booking = make_staff(), make_booking()
+
+    move(booking, tomorrow(16), staff_id=bob.pk)
+
+    entry = AuditEntry.objects.get(action="booking.moved")
+    assert (entry.subject_id, entry.actor_id) == (str(booking.pk), str(bob.pk))
+    event = OutboxEvent.objects.get(type="booking.moved")
+    assert event.data["start_time"] == tomorrow(16).isoformat()
+    assert event.data["before"]["start_time"] == tomorrow().isoformat()
+    mails = dict(Notification.objects.values_list("template", "status"))
+    assert mails == {"booking_confirmed": "CANCELLED", "booking_moved": "PENDING"}
+
+
+def test_the_mail_says_the_new_time_and_the_old_one_by_the_clocks_there() -> None:
+    booking = make_booking()
+    was = tomorrow().astimezone(booking.resource.venue.zone)
+
+    move(booking, tomorrow(16))
+
+    context = Notification.objects.get(template="booking_moved").context
+    assert context["start_time"] == tomorrow(16).isoformat()
+    assert context["was_local"] == f"{was:%Y-%m-%dT%H:%M}"
+
+
+def test_a_time_without_an_offset_is_that_of_the_venue() -> None:
+    booking = make_booking()
+    local = datetime.combine(day_of(tomorrow()), time(20))
+
+    moved = move(booking, local)
+
+    assert moved.start_time == local.replace(tzinfo=booking.resource.venue.zone)
+    assert moved.local_start == f"{local:%Y-%m-%dT%H:%M}"
+
+
+def test_it_may_move_by_half_its_length_since_its_own_time_is_free() -> None:
+    booking = make_booking()
+
+    moved = move(booking, tomorrow(12, 30))
+
+    assert moved.start_time == tomorrow(12, 30)
+
+
+def test_all_units_move_to_another_resource_of_the_venue_with_its_buffers() -> None:
+    court = make_resource(units=3)
+    other = make_resource(venue=court.venue, units=2, buffer_after_minutes=30)
+    booking = make_booking(resource=court, units=2)
+
+    moved = move(booking, tomorrow(), resource_id=other.pk)
+
+    assert (moved.resource, moved.units) == (other, [1, 2])
+    claims = SlotClaim.objects.filter(hold=booking.hold_id)
+    lengths = {c.during.upper - c.during.lower for c in claims}
+    assert (claims.count(), lengths) == (2, {timedelta(minutes=90)})
+
+
+def test_the_price_stays_and_what_is_owed_is_for_the_new_time() -> None:
+    court = make_priced_resource("AT_VENUE")
+    dear = make_priced_resource("AT_VENUE", venue=court.venue, price_minor=9900)
+    booking = make_booking(resource=court)
+
+    moved = move(booking, tomorrow(), resource_id=dear.pk)
+
+    payable = Payable.objects.get()
+    assert (moved.price_minor, payable.owed_minor) == (2400, 2400)
+    assert payable.title.startswith(dear.name)
+
+
+def test_staff_need_not_keep_the_notice_of_customers() -> None:
+    booking = make_booking()
+    booking.resource.notice_minutes = 7 * 24 * 60
+    booking.resource.save()
+
+    assert move(booking, tomorrow(16)).start_time == tomorrow(16)
+
+
+def test_an_expired_hold_in_the_way_is_retired() -> None:
+    booking = make_booking()
+    hold = make_hold(resource=booking.resource, start=tomorrow(16))
+    expire(hold)
+
+    move(booking, tomorrow(16))
+
+    hold.refresh_from_db()
+    assert hold.status == "EXPIRED"
+
+
+def test_what_somebody_else_has_is_refused_and_nothing_is_lost() -> None:
+    booking = make_booking()
+    make_hold(resource=booking.resource, start=tomorrow(16))
+    before = snapshot(booking)
+
+    with pytest.raises(SlotUnavailable):
+        move(booking, tomorrow(16))
+
+    assert snapshot(booking) == before
+
+
+def test_of_several_units_all_move_or_none() -> None:
+    court = make_resource(units=2)
+    booking = make_booking(resource=court, units=2)
+    make_hold(resource=court, start=tomorrow(16))
+    before = snapshot(booking)
+
+    with pytest.raises(SlotUnavailable):
+        move(booking, tomorrow(16))
+
+    assert snapshot(booking) == before
+
+
+@pytest.mark.parametrize(
+    "shift",
+    [
+        timedelta(days=-3),  # past
+        timedelta(days=99),  # too far
+        timedelta(minutes=10),  # off the grid
+        timedelta(),  # where it is
+    ],
+    ids=str,
+)
+def test_a_time_that_cannot_be_is_refused_at_its_field(shift: timedelta) -> None:
+    booking = make_booking()
+
+    with pytest.raises(ValidationFailed) as refusal:
+        move(booking, tomorrow() + shift)
+
+    assert "start_time" in refusal.value.extra["errors"]
+
+
+def test_a_time_that_the_clocks_skip_is_refused() -> None:
+    booking = make_booking()
+
+    with pytest.raises(NonexistentTime):
+        move(booking, datetime.fromisoformat("2027-03-28T02:30"))
+
+
+def test_it_is_not_moved_into_a_closure_nor_to_another_venue() -> None:
+    booking, elsewhere = make_booking(), make_resource()
+    close(booking.resource, date=day_of(tomorrow() + timedelta(days=2)))
+
+    with pytest.raises(ResourceClosed):
+        move(booking, tomorrow() + timedelta(days=2))
+    with pytest.raises(ValidationFailed) as refusal:
+        move(booking, tomorrow(16), resource_id=elsewhere.pk)
+
+    assert "resource" in refusal.value.extra["errors"]
+
+
+def test_what_is_not_to_come_is_not_moved() -> None:
+    booking = make_booking()
+    cancel_booking(booking_id=booking.pk, customer_id=booking.customer_id)
+
+    with pytest.raises(NotMovable):
+        move(booking, tomorrow(16))
+
+
+def test_whoever_looked_before_another_change_looks_again() -> None:
+    booking, bob = make_booking(), make_staff()
+    move(booking, tomorrow(16))
+
+    with pytest.raises(BookingHasChanged):
+        moving.move_booking(
+            booking_id=booking.pk,
+            staff_id=bob.pk,
+            version=booking.version,
+            start_time=tomorrow(18),
+        )
+
+
+def test_what_is_not_there_is_not_found() -> None:
+    with pytest.raises(BookingNotFound):
+        moving.move_booking(
+            booking_id=uuid7(),
+            staff_id=make_staff().pk,
+            version=1,
+            start_time=tomorrow(),
+        )
