@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("recovery", "0012_dead_letters")]
+    dependencies = [("recovery", "0006_dead_letters")]
 
     operations = [
         migrations.CreateModel(

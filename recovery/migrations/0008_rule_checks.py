@@ -9,7 +9,7 @@ import slotbase.lib.clock
 class Migration(migrations.Migration):
     dependencies = [
         ("accounts", "0002_profile_fetch"),
-        ("recovery", "0013_provider_status"),
+        ("recovery", "0007_provider_status"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -24,7 +24,7 @@ DROP FUNCTION recovery_keep_first_failure();
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("recovery", "0011_alerts"),
+        ("recovery", "0005_alerts"),
     ]
 
     operations = [

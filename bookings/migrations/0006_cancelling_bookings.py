@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("bookings", "0010_waitlist"),
+        ("bookings", "0005_closures"),
         ("payments", "0005_inquiries"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]

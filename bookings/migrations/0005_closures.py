@@ -13,7 +13,7 @@ WHERE r.id = b.resource_id AND b.end_time > slotbase_now()
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("bookings", "0003_cancellation_policies"),
+        ("bookings", "0004_waitlist"),
     ]
 
     operations = [
