@@ -1,9 +1,11 @@
 """Signs of life: of each queue that a worker serves, and of beat."""
 
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from celery.signals import worker_ready
 
 from recovery import heartbeats, tasks
 from recovery.models import Heartbeat
@@ -39,6 +41,17 @@ def test_a_worker_tells_its_name_and_queue() -> None:
     tasks.record_heartbeat.apply(kwargs={"queue": "money"})
 
     assert Heartbeat.objects.get().name.endswith(" money")
+
+
+def test_a_worker_tells_of_its_queues_as_soon_as_it_is_ready() -> None:
+    queues = SimpleNamespace(consume_from={"money": None, "inbox": None})
+    node = SimpleNamespace(hostname="w@host", app=SimpleNamespace())
+    node.app.amqp = SimpleNamespace(queues=queues)
+
+    worker_ready.send(sender=node)
+
+    names = set(Heartbeat.objects.values_list("name", flat=True))
+    assert names == {"w@host money", "w@host inbox"}
 
 
 def test_beat_tells_that_it_is_alive(monkeypatch: pytest.MonkeyPatch) -> None:
