@@ -4,13 +4,20 @@ What was done at Stripe since then is found there. Senders wait until it is, and
 until a person says go.
 """
 
-from collections.abc import Iterator
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 import pytest
 from django.db import connection
 
+from notifications.models import Notification
+from notifications.services import sending
 from payments.models import CardPayment, Reconciliation, Refund
 from payments.services import comparing, events, reconcile_desk
 from payments.services.installation import mark
@@ -21,7 +28,8 @@ from slotbase.lib.clock import Now
 from slotbase.lib.errors import InvalidState, Unavailable, ValidationFailed
 from slotbase.providers.stripe import client
 from tests.adversity import Clock, Stripe
-from tests.factories import make_staff
+from tests.architecture.source import ROOT
+from tests.factories import make_customer, make_staff
 from tests.payments.backup import Backup, backup_of
 from tests.payments.money import (
     TESTER,
@@ -307,6 +315,40 @@ def test_nothing_is_sent_until_stripe_was_read_since_the_process_began(
     assert send(refund).status == "SUCCEEDED"
 
 
+def test_a_worker_that_starts_has_stripe_read_before_anything_is_sent(
+    stripe: Stripe,
+) -> None:
+    make_paid(stripe._sandbox, make_payable())
+    events.reconcile_events()
+    assert senders.have_looked()
+
+    address = urlsplit(os.environ["DATABASE_URL"])
+    database = address._replace(path=f"/{connection.settings_dict['NAME']}")
+    command = [sys.executable, "-m", "celery", "-A", "slotbase", "worker"]
+    worker = subprocess.Popen(
+        [*command, "--pool", "solo", "-Q", "nothing"],
+        env={**os.environ, "DATABASE_URL": database.geturl()},
+        cwd=ROOT,
+        stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        assert comes_true(lambda: not senders.have_looked())
+    finally:
+        worker.kill()
+        worker.wait()
+
+
+def comes_true(condition: Callable[[], bool]) -> bool:
+    """Whether it is so within a minute."""
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        if condition():
+            return True
+        time.sleep(0.1)
+    return False
+
+
 def test_nothing_is_sent_if_stripe_was_not_read_for_too_long(
     stripe: Stripe, clock: Clock
 ) -> None:
@@ -327,3 +369,17 @@ def test_a_person_who_knows_of_a_restore_stops_the_senders() -> None:
     reconcile_desk.declare_restored(actor=TESTER)
 
     assert Case.objects.get().kind == "restore_detected"
+
+
+@pytest.mark.parametrize(
+    ("is_restored", "status"), [(True, "PENDING"), (False, "SENT")]
+)
+def test_mails_wait_as_well(stripe: Stripe, is_restored: bool, status: str) -> None:
+    alice = make_customer(email="alice@example.com")
+    make_paid_booking(stripe._sandbox, customer=alice)
+    if is_restored:
+        reconcile_desk.declare_restored(actor=TESTER)
+
+    sending.send_due()
+
+    assert Notification.objects.get().status == status
