@@ -96,7 +96,7 @@ def run_due(queue: RowQueue[Row], **only: Any) -> int:
     comes new waits for the other. Stops early when the provider cannot be called at
     all, or after SWEEP_SECONDS. `only` narrows the choice, such as to one id.
     """
-    if queue.sends and not senders.have_looked():
+    if queue.sends and not senders.has_looked_at(queue.provider):
         return 0
     started_at, stop_at = read_clock(), time.monotonic() + SWEEP_SECONDS
     for tried in count():

@@ -20,14 +20,18 @@ Look = Callable[[], bool]
 _looks: dict[str, Look] = {}
 
 
-def register_look(name: str, look: Look) -> None:
-    """Let senders wait until this says that a provider was looked at lately."""
-    _looks[name] = look
+def register_look(provider: str, look: Look) -> None:
+    """Let who sends to a provider wait until it was looked at lately, as this says."""
+    _looks[provider] = look
 
 
-def have_looked() -> bool:
-    """Whether it was looked lately for what we do not know."""
-    return all(look() for look in _looks.values())
+def has_looked_at(provider: str) -> bool:
+    """Whether it was looked there lately for what we do not know, if anybody does.
+
+    Of each provider by itself: mails do not wait for Stripe while it is down.
+    """
+    look = _looks.get(provider)
+    return look is None or look()
 
 
 def are_stopped() -> bool:
@@ -75,5 +79,8 @@ cases.register(
         CaseSeverity.CRITICAL,
         "operations",
         "The database has forgotten what was done: senders are stopped.",
+        opened_when="Stripe has an object that only we can have made and that no row"
+        " knows, or a person says that a backup was restored",
+        actions=("reconcile", "resolve"),
     )
 )

@@ -53,6 +53,8 @@ def work() -> None:
         pass
 
 
+@pytest.mark.case("restore_detected", "reconcile")
+@pytest.mark.case("restore_detected", "resolve")
 def test_operations_reconcile_and_then_resume_with_a_reason(
     operations: Client, case: Case
 ) -> None:

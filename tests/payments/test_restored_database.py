@@ -120,6 +120,7 @@ def reconcile(user: User) -> None:
     assert reconcile_desk.reconcile_now(actor=audit.Actor.staff(user.pk))
 
 
+@pytest.mark.case("restore_detected", "opens")
 def test_after_a_restore_nothing_is_sent_before_a_person_says_go(lost: Lost) -> None:
     refund_again(lost.refunded, 500)
 
@@ -232,7 +233,7 @@ def test_the_comparison_of_all_objects_finds_it_though_no_event_tells(
 def test_without_the_guards_money_goes_back_twice(
     lost: Lost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rowqueue.senders, "have_looked", lambda: True)
+    monkeypatch.setattr(rowqueue.senders, "has_looked_at", lambda _: True)
     refund_again(lost.refunded, 500)
 
     events.read_first()
@@ -315,12 +316,23 @@ def test_nothing_is_sent_until_stripe_was_read_since_the_process_began(
     assert send(refund).status == "SUCCEEDED"
 
 
+def test_mails_do_not_wait_for_stripe(stripe: Stripe) -> None:
+    alice = make_customer(email="alice@example.com")
+    make_paid_booking(stripe._sandbox, customer=alice)
+    events.read_first()
+    assert not senders.has_looked_at("stripe")
+
+    sending.send_due()
+
+    assert Notification.objects.get().status == "SENT"
+
+
 def test_a_worker_that_starts_has_stripe_read_before_anything_is_sent(
     stripe: Stripe,
 ) -> None:
     make_paid(stripe._sandbox, make_payable())
     events.reconcile_events()
-    assert senders.have_looked()
+    assert senders.has_looked_at("stripe")
 
     address = urlsplit(os.environ["DATABASE_URL"])
     database = address._replace(path=f"/{connection.settings_dict['NAME']}")
@@ -333,7 +345,7 @@ def test_a_worker_that_starts_has_stripe_read_before_anything_is_sent(
         stdout=subprocess.DEVNULL,
     )
     try:
-        assert comes_true(lambda: not senders.have_looked())
+        assert comes_true(lambda: not senders.has_looked_at("stripe"))
     finally:
         worker.kill()
         worker.wait()
