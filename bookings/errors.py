@@ -95,7 +95,7 @@ class NotMovable(InvalidState):
 
 
 class BookingHasChanged(Conflict):
-    code, title = "version_conflict", "Somebody changed this booking meanwhile"
+    code, title = "version_conflict", "Somebody changed this meanwhile"
 
 
 class NonexistentTime(Unprocessable):

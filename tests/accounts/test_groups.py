@@ -84,12 +84,20 @@ def allowed(permission: str) -> set[str]:
 def test_support_and_operations_work_on_cases_and_auditors_look() -> None:
     workers = {"support", "support_lead", "operations"}
 
-    # The front desk: those that are for it.
-    assert allowed("recovery.change_case") == {*workers, "front_desk"}
-    assert allowed("recovery.view_case") == {*workers, "front_desk", "auditor"}
+    # The front desk and managers: those that are for them.
+    assert allowed("recovery.change_case") == {*workers, "front_desk", "manager"}
+    lookers = {*workers, "front_desk", "manager", "auditor"}
+    assert allowed("recovery.view_case") == lookers
     assert allowed("recovery.change_inboxevent") == workers
     for model in ("inboxevent", "webhookfailure"):
         assert allowed(f"recovery.view_{model}") == {*workers, "auditor"}
+
+
+def test_bookings_are_moved_by_those_who_talk_to_the_customer() -> None:
+    talkers = {"front_desk", "manager", "support", "support_lead"}
+
+    for permission in ("move_booking", "cancel_in_full"):
+        assert allowed(f"bookings.{permission}") == talkers
 
 
 def test_money_is_moved_by_those_who_talk_to_the_customer() -> None:
