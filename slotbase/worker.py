@@ -53,9 +53,12 @@ WITH_ROWS = {
     "notifications.send_email",
     "payments.attempt_card_payment",
     "payments.attempt_refund",
+    "payments.compare_with_stripe",
     "payments.reconcile_events",
     "recovery.advance_workflows",
+    "recovery.check_all_rows",
     "recovery.deliver_events",
+    "recovery.deliver_notices",
     "recovery.process_inbox",
     "recovery.retry_dead_letters",
 }

@@ -128,7 +128,7 @@ def test_only_tasks_that_work_on_rows_leave_it_to_them_to_count_deaths(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     asked: set[str] = set()
-    given = {"subscriber": "analytics", "queue": "money"}
+    given = {"subscriber": "analytics", "queue": "money", "channel": "webhook"}
 
     for name, task in our_tasks().items():
         if task.run.__module__.startswith("tests."):

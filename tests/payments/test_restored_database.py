@@ -319,6 +319,7 @@ def test_nothing_is_sent_until_stripe_was_read_since_the_process_began(
 def test_mails_do_not_wait_for_stripe(stripe: Stripe) -> None:
     alice = make_customer(email="alice@example.com")
     make_paid_booking(stripe._sandbox, customer=alice)
+    events.reconcile_events()
     events.read_first()
     assert not senders.has_looked_at("stripe")
 
