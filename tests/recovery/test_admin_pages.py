@@ -27,10 +27,11 @@ from payments.models import (
     Refund,
     RefundFailure,
 )
-from recovery import heartbeats
+from recovery import dead_letters, heartbeats
 from recovery.models import (
     AuditEntry,
     Case,
+    DeadLetter,
     EventDelivery,
     Heartbeat,
     InboxEvent,
@@ -38,6 +39,7 @@ from recovery.models import (
     WebhookFailure,
     WorkflowRun,
 )
+from recovery.work import work_of
 from slotbase.accounts.models import User, Venue
 from slotbase.lib.backoffice import BackOfficeAdmin
 from tests.factories import make_booking, make_staff
@@ -54,7 +56,7 @@ PAGES = {
     CancellationPolicy,
     *(User, Venue, Group, PeriodicTask),
     *(Case, WebhookFailure, InboxEvent, OutboxEvent, EventDelivery, Heartbeat),
-    *(Notification, WorkflowRun),
+    *(Notification, WorkflowRun, DeadLetter),
     *MONEY,
 }
 EACH_PAGE = pytest.mark.parametrize("model", sorted(PAGES, key=lambda m: m.__name__))
@@ -75,6 +77,7 @@ def rows(client: Client, superuser: User) -> Client:
     PeriodicTask.objects.create(name="sweep", task="x.sweep", interval=minutely)
     fail_webhook()
     fail_delivery()
+    dead_letters.record_failure(work_of("bookings.expire_holds"), ValueError())
     with registered(Script()):
         start()
     heartbeats.record_heartbeat("worker@host default")
@@ -184,7 +187,7 @@ def test_not_even_a_superuser_deletes(rows: Client, model: Any) -> None:
     [
         *(Booking, BookingHold, AuditEntry, Group, Case, WebhookFailure),
         *(InboxEvent, OutboxEvent, EventDelivery, Heartbeat, WorkflowRun),
-        Notification,
+        *(Notification, DeadLetter),
         *MONEY,
     ],
 )
