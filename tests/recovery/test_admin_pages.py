@@ -27,12 +27,13 @@ from payments.models import (
     Refund,
     RefundFailure,
 )
-from recovery import heartbeats, lookout, provider_status
+from recovery import dead_letters, heartbeats, lookout, provider_status
 from recovery.models import (
     Alert,
     AlertNotice,
     AuditEntry,
     Case,
+    DeadLetter,
     EventDelivery,
     Heartbeat,
     InboxEvent,
@@ -41,6 +42,7 @@ from recovery.models import (
     WebhookFailure,
     WorkflowRun,
 )
+from recovery.work import work_of
 from slotbase.accounts.models import User, Venue
 from slotbase.lib.backoffice import BackOfficeAdmin
 from tests.factories import make_booking, make_staff
@@ -57,7 +59,7 @@ PAGES = {
     CancellationPolicy,
     *(User, Venue, Group, PeriodicTask),
     *(Case, WebhookFailure, InboxEvent, OutboxEvent, EventDelivery, Heartbeat),
-    *(Notification, WorkflowRun, ProviderStatus, Alert, AlertNotice),
+    *(Notification, WorkflowRun, ProviderStatus, Alert, AlertNotice, DeadLetter),
     *MONEY,
 }
 EACH_PAGE = pytest.mark.parametrize("model", sorted(PAGES, key=lambda m: m.__name__))
@@ -78,6 +80,7 @@ def rows(client: Client, superuser: User, settings: Any) -> Client:
     PeriodicTask.objects.create(name="sweep", task="x.sweep", interval=minutely)
     fail_webhook()
     fail_delivery()
+    dead_letters.record_failure(work_of("bookings.expire_holds"), ValueError())
     with registered(Script()):
         start()
     heartbeats.record_heartbeat("worker@host default")
@@ -190,7 +193,7 @@ def test_not_even_a_superuser_deletes(rows: Client, model: Any) -> None:
     [
         *(Booking, BookingHold, AuditEntry, Group, Case, WebhookFailure),
         *(InboxEvent, OutboxEvent, EventDelivery, Heartbeat, WorkflowRun),
-        *(Notification, ProviderStatus, Alert, AlertNotice),
+        *(Notification, ProviderStatus, Alert, AlertNotice, DeadLetter),
         *MONEY,
     ],
 )

@@ -488,14 +488,6 @@ def test_all_of_one_task_are_tried_again_and_no_more_than_asked_for(
 
 
 @pytest.mark.breaks_invariants
-def test_one_that_waits_for_nobody_would_be_seen() -> None:
-    fail()
-    DeadLetter.objects.update(next_run_at=None)
-
-    assert {each.id for each in invariants.find_violations()} == {"I18"}
-
-
-@pytest.mark.breaks_invariants
 def test_one_that_is_a_day_old_without_a_case_would_be_seen() -> None:
     fail()
     age(DAY + timedelta(minutes=6))
@@ -504,24 +496,6 @@ def test_one_that_is_a_day_old_without_a_case_would_be_seen() -> None:
     DeadLetter.objects.update(next_run_at=Now() - timedelta(minutes=6))
 
     assert {each.id for each in invariants.find_violations()} == {"I11", "I18.age"}
-
-
-@pytest.mark.breaks_invariants
-def test_two_open_rows_of_one_task_would_be_seen() -> None:
-    fail()
-    with connection.cursor() as cursor:
-        cursor.execute("DROP INDEX recovery_dead_letter_once")
-    try:
-        DeadLetter.objects.create(key=WORK.key, task=WORK.task)
-        broken = {each.id for each in invariants.find_violations()}
-    finally:
-        DeadLetter.objects.all().delete()
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "CREATE UNIQUE INDEX recovery_dead_letter_once"
-                " ON recovery_deadletter (key) WHERE status = 'OPEN'"
-            )
-    assert broken == {"I18.once", "I6.dead_letter"}
 
 
 def test_what_ended_is_kept_for_half_a_year_and_what_is_open_for_ever() -> None:

@@ -14,6 +14,7 @@ from recovery import invariants, tasks
 from recovery.models import (
     AuditEntry,
     Case,
+    DeadLetter,
     EventDelivery,
     IdempotencyRecord,
     InboxEvent,
@@ -165,6 +166,36 @@ def make_run(**fields: Any) -> None:
     WorkflowRun.objects.create(**{"limit_at": tomorrow, **about, **fields})
 
 
+def dead_letter_history_lacks_its_opening() -> None:
+    DeadLetter.objects.create(key="k", task="t")
+
+
+def dead_letter_waits_without_a_case() -> None:
+    DeadLetter.objects.create(key="k", task="t", next_run_at=None)
+
+
+def dead_letter_not_tried() -> None:
+    due = read_clock() - timedelta(minutes=6)
+    DeadLetter.objects.create(key="k", task="t", next_run_at=due)
+
+
+def dead_letter_of_yesterday_without_a_case() -> None:
+    minutes = timedelta(minutes=6)
+    DeadLetter.objects.create(
+        key="k",
+        task="t",
+        first_failed_at=read_clock() - timedelta(days=1) - minutes,
+        next_run_at=read_clock() - minutes,
+    )
+
+
+def two_dead_letters_of_one_task() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("DROP INDEX recovery_dead_letter_once")
+    for _ in range(2):
+        DeadLetter.objects.create(key="k", task="t")
+
+
 def store_webhook() -> None:
     InboxEvent.objects.create(provider="stripe", event_id="evt_1", type="x")
 
@@ -196,6 +227,11 @@ BREAKS: list[tuple[str, Callable[[], None]]] = [
     ("I18", dead_webhook_without_a_case),
     ("I18", workflow_waits_without_a_case),
     ("I18.workflow", late_workflow_without_a_case),
+    ("I6.dead_letter", dead_letter_history_lacks_its_opening),
+    ("I11", dead_letter_not_tried),
+    ("I18", dead_letter_waits_without_a_case),
+    ("I18.age", dead_letter_of_yesterday_without_a_case),
+    ("I18.once", two_dead_letters_of_one_task),
     *messages.BREAKS,
     *money.BREAKS,
 ]
