@@ -56,9 +56,15 @@ def find_unready_part() -> str | None:
 
 
 def read() -> Snapshot:
-    """How all parts are, as of some seconds ago at most."""
+    """How all parts are, as of some seconds ago at most.
+
+    Of a database that hangs the look at readiness, which comes more often, knows first.
+    """
     seen = _health.ask(fresh=HEALTH_SECONDS, stale=HEALTH_STALE_SECONDS)
-    return seen or _without_database("no_answer")
+    ready = _ready.ask(fresh=READY_STALE_SECONDS, stale=READY_STALE_SECONDS)
+    if seen is None or ready in {None, "database"}:
+        return _without_database("no_answer", _redis_as_of(seen))
+    return seen
 
 
 def look_now() -> Snapshot:
@@ -109,7 +115,8 @@ def _look_at_all(probe: Probe) -> Snapshot:
     began = time.monotonic()
     part = _look_whether_ready(probe)
     if part != READY:
-        return _without_database("no_answer" if part == "database" else part)
+        code = "no_answer" if part == "database" else part
+        return _without_database(code, _look_at_redis())
     latency = {"latency_ms": _milliseconds_since(began)}
     database = Check("database", Health.HEALTHY, "It answers.", "", latency)
     return _snapshot([database, _look_at_redis(), *_look_at_the_rest(probe.ask)])
@@ -123,13 +130,20 @@ def _look_at_the_rest(ask: Ask) -> Iterable[Check]:
         return _unseen(Health.DEGRADED, "not_readable")
 
 
-def _without_database(code: str) -> Snapshot:
+def _without_database(code: str, redis_: Check) -> Snapshot:
     says = {
         "migrations": "Its tables are not those of this version: migrate it.",
         "no_answer": "It does not answer.",
     }[code]
     database = Check("database", Health.UNHEALTHY, says, code)
-    return _snapshot([database, _look_at_redis(), *_unseen(Health.UNKNOWN, "unseen")])
+    return _snapshot([database, redis_, *_unseen(Health.UNKNOWN, "unseen")])
+
+
+def _redis_as_of(seen: Snapshot | None) -> Check:
+    """As it was seen: a request does not look."""
+    unseen = Check("redis", Health.UNKNOWN, "Nobody has looked yet.", "unseen")
+    checks = seen.checks if seen else ()
+    return next((check for check in checks if check.name == "redis"), unseen)
 
 
 def _unseen(status: Health, code: str) -> Iterator[Check]:

@@ -5,6 +5,18 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from django.db import connection
+
+
+def end_sleepers() -> None:
+    """End statements that sleep on though nobody waits for them any more."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            " AND query LIKE '%pg_sleep%'"
+        )
+
 
 @contextmanager
 def silent_server() -> Iterator[int]:

@@ -16,7 +16,7 @@ from django.db import connection
 
 ANSWER_SECONDS = 1
 CONNECT_SECONDS = 2  # the least that PostgreSQL's clients know
-WAIT_SECONDS = 0.05
+WAIT_SECONDS = 0.03  # a request may wait twice, and answers within 0.1 s
 
 T = TypeVar("T")
 Ask = Callable[..., list[tuple[Any, ...]]]

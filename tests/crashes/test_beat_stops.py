@@ -6,6 +6,8 @@ import sys
 import pytest
 from django.db import connection
 
+from tests.silence import end_sleepers
+
 pytestmark = pytest.mark.django_db(transaction=True)
 
 # Celery's handler of SIGTERM calls `sync`, which writes down what was sent last. Here
@@ -71,6 +73,8 @@ def ends(kind: str, *, within: float) -> bool:
         process.kill()
         process.communicate()
         return False
+    finally:
+        end_sleepers()
     assert said == "ended\n"
     return True
 

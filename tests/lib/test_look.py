@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from slotbase.lib import look
 from slotbase.lib.look import Lookout, Probe
-from tests.silence import silent_server
+from tests.silence import end_sleepers, silent_server
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -22,6 +22,7 @@ def probe() -> Iterator[Probe]:
     probe = Probe()
     yield probe
     probe.close()
+    end_sleepers()
 
 
 def lead_to(port: int, monkeypatch: pytest.MonkeyPatch) -> None:

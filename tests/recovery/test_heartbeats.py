@@ -5,12 +5,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from celery.signals import worker_ready
 
 from recovery import heartbeats, tasks
 from recovery.models import Heartbeat
 from slotbase import schedule
-from slotbase.celery import app
+from slotbase.celery import app, say_that_worker_is_alive
 from slotbase.devstack.stack import QUEUES
 from slotbase.lib.clock import read_clock
 
@@ -48,7 +47,7 @@ def test_a_worker_tells_of_its_queues_as_soon_as_it_is_ready() -> None:
     node = SimpleNamespace(hostname="w@host", app=SimpleNamespace())
     node.app.amqp = SimpleNamespace(queues=queues)
 
-    worker_ready.send(sender=node)
+    say_that_worker_is_alive(node)
 
     names = set(Heartbeat.objects.values_list("name", flat=True))
     assert names == {"w@host money", "w@host inbox"}
