@@ -20,7 +20,7 @@ _TASK = re.compile(r"[a-zA-Z_][\w.]{0,99}", re.ASCII)
 _NAME = re.compile(r"[a-z_]{1,40}")
 _ID_NAME = re.compile(r"(\w+_)?id")
 _ID = re.compile(r"\d{1,19}|[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}")
-_WORD_NAMES = {"subscriber", "queue"}
+_WORD_NAMES = {"subscriber", "queue", "channel"}
 _WORD = re.compile(r"[a-z_.]{1,64}")
 _SHOWN_ARGUMENTS = 10
 

@@ -19,7 +19,10 @@ from tests.factories import make_booking, make_resource, make_venue, tomorrow
 
 pytestmark = pytest.mark.django_db
 
-LISTS = ["/api/v1/venues/", "/api/v1/resources/", "/api/v1/bookings/"]
+LISTS = [
+    *("/api/v1/venues/", "/api/v1/resources/", "/api/v1/bookings/"),
+    "/api/v1/waitlist/",
+]
 SIZES = [
     "0",
     "-1",
