@@ -6,8 +6,13 @@ from typing import Any
 
 import pytest
 
-from slotbase import asgi, wsgi
+from slotbase.lib import watch
 from tests.concurrency.race import at_once
+
+with pytest.MonkeyPatch.context() as alone:
+    # What a web process does beside its requests would go on beside other tests.
+    alone.setattr(watch, "start", lambda: None)
+    from slotbase import asgi, wsgi
 
 pytestmark = pytest.mark.django_db
 

@@ -28,6 +28,7 @@ def test_a_job_is_done_again_and_again_though_it_fails(
     assert set(turns) == {"a job"}
 
 
+@pytest.mark.django_db
 def test_what_goes_wrong_is_told_without_its_words() -> None:
     def fail() -> None:
         raise ValueError("the password is hunter2")
