@@ -90,8 +90,10 @@ _OFFERS = f"""
         WHEN 'OFFERED' THEN h.status IS DISTINCT FROM 'ACTIVE'
         WHEN 'CLAIMED' THEN h.status IS DISTINCT FROM 'CONFIRMED'
         ELSE h.status IN ('ACTIVE', 'CONFIRMED') END
-      OR (h.customer_id, h.resource_id, h.start_time, h.end_time, h.source)
-         <> (w.customer_id, w.resource_id, w.start_time, w.end_time, 'WAITLIST'))
+      OR (h.customer_id, h.source) <> (w.customer_id, 'WAITLIST')
+      -- Once it is a booking, staff may move it.
+      OR w.status = 'OFFERED' AND (h.resource_id, h.start_time, h.end_time)
+         <> (w.resource_id, w.start_time, w.end_time))
     UNION ALL
     SELECT 'hold ' || h.id FROM bookings_bookinghold h
     WHERE h.status = 'ACTIVE' AND h.source = 'WAITLIST'

@@ -149,9 +149,11 @@ def lock_expired_holds(hold_ids: list[UUID]) -> list[UUID]:
         for hold in locked.order_by("pk").only("pk", "status")
         if hold.status == HoldStatus.ACTIVE
     ]
-    # The clock is read by a new statement, after the locks are held.
+    # The clock is read by a new statement, after the locks are held. What breaks a rule
+    # stays as it is, and keeps its time.
     return list(
         BookingHold.objects.filter(pk__in=active, expires_at__lte=Now())
+        .exclude(pk__in=violations.broken_ids() if active else ())
         .order_by("pk")
         .values_list("pk", flat=True)
     )
@@ -159,8 +161,10 @@ def lock_expired_holds(hold_ids: list[UUID]) -> list[UUID]:
 
 @transaction_required
 def claim_due_holds(limit: int) -> list[UUID]:
-    """Lock expired holds that nobody else is at, the oldest first."""
+    """Lock expired holds that nobody else is at nor has to look at, oldest first."""
     due = BookingHold.objects.filter(status=HoldStatus.ACTIVE, expires_at__lte=Now())
+    if broken := violations.broken_ids():
+        due = due.exclude(pk__in=broken)
     return list(
         due.order_by("expires_at")
         .select_for_update(skip_locked=True)
@@ -242,6 +246,12 @@ def lock_line(resource_id: int, reach: Interval) -> list[WaitlistEntry]:
 
 
 @transaction_required
+def lock_again(line: Sequence[WaitlistEntry]) -> list[WaitlistEntry]:
+    """A locked line as it is now: this transaction may have made offers since."""
+    return _lock_entries(WaitlistEntry.objects.filter(pk__in=[e.pk for e in line]))
+
+
+@transaction_required
 def _lock_entries(entries: QuerySet[WaitlistEntry]) -> list[WaitlistEntry]:
     locked = entries.select_for_update(of=("self",)).order_by("pk")
     return list(locked.select_related("resource__venue"))
@@ -255,6 +265,7 @@ def lock_entry_with_hold(
 
     Raises:
         WaitlistEntryNotFound: there is none, or it is somebody else's.
+        Frozen: its offer breaks a rule, and a person looks at it.
     """
     mine = WaitlistEntry.objects.filter(pk=entry_id)
     if customer_id is not None:
@@ -268,6 +279,7 @@ def lock_entry_with_hold(
             if not entries:
                 raise WaitlistEntryNotFound
             if entries[0].hold_id in hold_ids:
+                violations.refuse_if_broken(entries[0].hold_id)
                 return entries[0]
             # An offer came meanwhile: give the lock back, to take both in their order.
             transaction.set_rollback(True)

@@ -282,7 +282,7 @@ waitlist_entry = extend_schema_view(
         "An offer goes to the next one at once.",
         responses={
             204: answer(None, "The customer waits no more, also if so before."),
-            **problems(*PRIVATE, errors.WaitlistEntryNotFound, InvalidState),
+            **problems(*PRIVATE, errors.WaitlistEntryNotFound, InvalidState, Frozen),
         },
     ),
 )
@@ -297,7 +297,7 @@ decline_offer = extend_schema_view(
             200: answer(answers.WaitlistEntry, "The entry, which has ended."),
             **problems(
                 *(*COMMAND, *KEY_PROBLEMS, errors.WaitlistEntryNotFound),
-                errors.NothingOffered,
+                *(errors.NothingOffered, Frozen),
             ),
         },
     )

@@ -41,7 +41,7 @@ def win_slot(rules: Rules, hold: BookingHold, *, units: int, actor: Actor) -> bo
         SlotUnavailable: fewer units are free; the transaction must be rolled back.
     """
     terms = Terms(timedelta(seconds=settings.HOLD_TTL_SECONDS), actor)
-    if rules.capacity == 1:
+    if rules.capacity == units == 1:
         if insert_hold(hold, rules.units, terms):
             return True
     else:

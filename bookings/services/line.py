@@ -25,6 +25,7 @@ from bookings.states import WAITLIST_MOVES, HoldSource, WaitlistStatus
 from recovery import audit, outbox
 from slotbase.lib.clock import Now
 from slotbase.lib.db import transaction_required
+from slotbase.lib.errors import InvalidState
 from slotbase.lib.failpoints import failpoint
 from slotbase.lib.ids import uuid7
 from slotbase.lib.states import require_move
@@ -137,9 +138,15 @@ def end_entry(
 def move_entry(
     entry: WaitlistEntry, to: WaitlistStatus, *, actor: audit.Actor, **values: Any
 ) -> None:
-    """Move a locked entry, with history and event."""
+    """Move a locked entry, with history and event.
+
+    Raises:
+        InvalidState: there is no such move, or it is not in that state any more.
+    """
     require_move(WAITLIST_MOVES, entry.status, to)
-    WaitlistEntry.objects.filter(pk=entry.pk).update(status=to, **values)
+    unchanged = WaitlistEntry.objects.filter(pk=entry.pk, status=entry.status)
+    if not unchanged.update(status=to, **values):
+        raise InvalidState("It was moved since it was looked at.")
     record_move(entry, f"waitlist.{to.lower()}", (entry.status, to), actor=actor)
     entry.status = to
 

@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from bookings.models import Booking, BookingHold, WaitlistEntry
+from bookings.queries import is_inside_closure
 from notifications.services.messages import is_queued, queue_email, withdraw
 from payments.locks import lock_payable
 from payments.models import Dispute, Payable, Refund
@@ -163,7 +164,12 @@ def tell_lapsed(entry: WaitlistEntry) -> None:
     """Their offer ran out, and they do not wait any more."""
     queue_email(
         template="waitlist_lapsed",
-        context={**_slot(entry), "currency": entry.resource.venue.currency},
+        context={
+            **_slot(entry),
+            "currency": entry.resource.venue.currency,
+            # Then it was not theirs to confirm.
+            "was_closed": entry.hold is not None and is_inside_closure(entry.hold),
+        },
         dedupe_key=f"waitlist_lapsed:{entry.pk}",
         not_after=entry.start_time,
         **_about("waitlistentry", entry),

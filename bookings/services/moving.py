@@ -8,6 +8,7 @@ from bookings.errors import BookingHasChanged, NotMovable, SlotUnavailable
 from bookings.hours import Interval, say_local, to_instant
 from bookings.locks import (
     insert_claims_of_moved,
+    lock_again,
     lock_booking_with_hold,
     lock_line_behind,
     lock_resource,
@@ -58,7 +59,7 @@ def move_booking(
     _take_new_time(booking.hold, rules, slot)
     _write(booking, booking.hold)
     take_freed_time(before[0], before[1])
-    pass_on(line)
+    pass_on(lock_again(line))
     _tell(booking, before[2], audit.Actor.staff(staff_id))
     messages.tell_moved(booking, was_local=was_local)
     return booking

@@ -1,14 +1,15 @@
 """A booking that somebody broke by hand is frozen until a person has looked at it."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from django.db import transaction
 from django.test import Client
 from rest_framework.test import APIClient
 
-from bookings.models import Booking, BookingHold
-from bookings.services import bookings, cancelling, holds
+from bookings.models import Booking, BookingHold, SlotClaim, WaitlistEntry
+from bookings.services import bookings, cancelling, holds, waitlist
 from bookings.services.endings import complete_ended_bookings
 from payments.models import CardPayment, Payable, Refund
 from payments.services.refunds import request_refund
@@ -19,7 +20,15 @@ from recovery.models import AuditEntry, Case
 from slotbase.accounts.models import User
 from slotbase.lib.clock import read_clock
 from tests.bookings.test_admin_desk import refund
-from tests.factories import HOUR, make_booking, make_hold, make_staff
+from tests.factories import (
+    HOUR,
+    expire,
+    make_booking,
+    make_entry,
+    make_hold,
+    make_resource,
+    make_staff,
+)
 from tests.payments.broken import make_paid_booking
 
 pytestmark = [
@@ -178,3 +187,42 @@ def give_back(booking: Booking) -> None:
             reason=RefundReason.STAFF,
             actor=audit.Actor.system("tester"),
         )
+
+
+@pytest.fixture
+def broken_offer() -> WaitlistEntry:
+    """Its hold lost its claim, and beat looked."""
+    court = make_resource()
+    hold, entry = make_hold(resource=court), make_entry(resource=court)
+    holds.release_hold(hold_id=hold.pk, customer_id=hold.customer_id)
+    entry = WaitlistEntry.objects.get(pk=entry.pk)
+    SlotClaim.objects.filter(hold=entry.hold_id).delete()
+    tasks.check_invariants()
+    return entry
+
+
+@pytest.mark.parametrize("end", [waitlist.decline_offer, waitlist.leave_waitlist])
+def test_an_offer_that_is_broken_is_not_given_back(
+    broken_offer: WaitlistEntry, end: Callable[..., Any]
+) -> None:
+    mine = {"entry_id": broken_offer.pk, "customer_id": broken_offer.customer_id}
+
+    with pytest.raises(Frozen):
+        end(**mine)
+
+    close_the_case()
+    end(**mine)
+
+
+def test_a_hold_that_is_broken_does_not_expire_unseen(
+    broken_offer: WaitlistEntry,
+) -> None:
+    hold = BookingHold.objects.get(pk=broken_offer.hold_id)
+    expire(hold)
+
+    assert holds.expire_due_holds(limit=10) == 0
+    tasks.check_invariants()
+    assert Case.objects.get().status == "OPEN"
+
+    close_the_case()
+    assert holds.expire_due_holds(limit=10) == 1

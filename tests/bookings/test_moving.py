@@ -13,11 +13,13 @@ from bookings.errors import (
     ResourceClosed,
     SlotUnavailable,
 )
-from bookings.models import Booking, BookingHold, SlotClaim
+from bookings.models import Booking, BookingHold, SlotClaim, WaitlistEntry
 from bookings.services import moving
+from bookings.services.bookings import confirm_hold
 from bookings.services.cancelling import cancel_booking
 from notifications.models import Notification
 from payments.models import Payable
+from recovery import invariants
 from recovery.models import AuditEntry, OutboxEvent
 from slotbase.lib.errors import ValidationFailed
 from slotbase.lib.ids import uuid7
@@ -26,6 +28,7 @@ from tests.factories import (
     HOUR,
     expire,
     make_booking,
+    make_entry,
     make_hold,
     make_priced_resource,
     make_resource,
@@ -234,3 +237,35 @@ def test_what_is_not_there_is_not_found() -> None:
             version=1,
             start_time=tomorrow(),
         )
+
+
+# --- Those who wait -----------------------------------------------------------
+
+
+def test_what_a_move_leaves_is_offered_once_to_whoever_waits() -> None:
+    court, half_past = make_resource(units=5), tomorrow(11) + HOUR / 2
+    make_booking(resource=court, start=tomorrow(11), units=2)
+    booking = make_booking(resource=court, start=half_past, units=3)
+    entry = make_entry(resource=court, start=half_past)
+
+    # Its new time collides with what is waited for, too.
+    move(booking, tomorrow(12))
+
+    entry = WaitlistEntry.objects.get(pk=entry.pk)
+    assert entry.status == "OFFERED"
+    assert [each.pk for each in BookingHold.objects.filter(source="WAITLIST")] == [
+        entry.hold_id
+    ]
+
+
+def test_a_booking_that_came_from_the_waitlist_can_be_moved() -> None:
+    court = make_resource()
+    first = make_booking(resource=court)
+    entry = make_entry(resource=court)
+    cancel_booking(booking_id=first.pk, customer_id=first.customer_id)
+    entry = WaitlistEntry.objects.get(pk=entry.pk)
+    booking, _ = confirm_hold(hold_id=entry.hold_id, customer_id=entry.customer_id)
+
+    move(booking, tomorrow(16))
+
+    assert invariants.find_violations(full=True) == []

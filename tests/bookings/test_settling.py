@@ -7,7 +7,13 @@ from unittest import mock
 import pytest
 
 from bookings import locks
-from bookings.models import Booking, BookingHold, DateException, WaitlistEntry
+from bookings.models import (
+    Booking,
+    BookingHold,
+    DateException,
+    ResourceUnit,
+    WaitlistEntry,
+)
 from bookings.services.cancelling import cancel_booking
 from bookings.services.holds import expire_due_holds, release_hold
 from bookings.services.paying import confirm_paid_hold
@@ -16,6 +22,7 @@ from notifications.models import Notification
 from payments.models import CardPayment, Payable, Refund
 from payments.services.mismatches import accept_as_credit, refund_mismatch
 from recovery.models import Case
+from slotbase.lib.clock import Now
 from slotbase.lib.ids import uuid7
 from tests.adversity import Clock, Stripe
 from tests.bookings.till import act
@@ -134,6 +141,20 @@ def test_late_money_buys_a_slot_that_is_still_free(
     assert booking.payable is not None
     assert (booking.payable.owed_minor, booking.payable.status) == (2400, "PAID")
     assert sent_back(stripe) == []
+
+
+def test_late_money_for_two_units_does_not_buy_the_one_that_is_left(
+    stripe: Stripe, clock: Clock
+) -> None:
+    court = make_priced_resource(units=2)
+    hold = make_hold(resource=court, units=2)
+    pay_late(stripe, clock, hold)
+    ResourceUnit.objects.filter(resource=court, number=2).update(retired_at=Now())
+
+    settle_twice()
+
+    assert not Booking.objects.exists()
+    assert sent_back(stripe) == [hold.price_minor]
 
 
 @pytest.mark.case("late_money", "opens")

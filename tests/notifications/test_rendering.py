@@ -56,6 +56,7 @@ def test_each_template_says_what_where_and_when(name: str) -> None:
         ("waitlist_offered", {}, "until Sunday, 30 June 2030, 22:15 (Europe/Berlin)."),
         ("waitlist_offered", {"price_minor": 0}, "There is nothing to pay."),
         ("waitlist_lapsed", {}, "join the waitlist again."),
+        ("waitlist_lapsed", {"was_closed": True}, "was closed by the venue"),
         ("booking_confirmed", {"currency": "JPY"}, "2500 JPY"),
         ("booking_moved", {}, "It was to start on Sunday, 30 June 2030, 09:30."),
         ("booking_moved", {"was_local": ""}, "The price is the same"),
