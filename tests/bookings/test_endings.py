@@ -66,6 +66,7 @@ def test_where_check_in_is_required_nobody_came_is_a_no_show() -> None:
     Booking.objects.filter(pk=came.pk).update(status=BookingStatus.CHECKED_IN)
     AuditEntry.objects.create(
         actor_kind="staff",
+        actor_id="bob",
         action="booking.checked_in",
         subject_type="booking",
         subject_id=str(came.pk),
