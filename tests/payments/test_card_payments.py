@@ -414,6 +414,7 @@ def test_a_payment_that_was_given_up_and_is_paid_all_the_same_counts(
     AuditEntry.objects.create(
         action="card_payment.canceled",
         actor_kind="system",
+        actor_id="tester",
         subject_type="cardpayment",
         subject_id=str(payment.pk),
         from_state="UNKNOWN",
