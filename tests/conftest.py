@@ -111,8 +111,9 @@ def api_of(sandbox: Sandbox) -> Callable[[User], APIClient]:
 
 
 @pytest.fixture(autouse=True)
-def _empty_cache() -> None:
+def _empty_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     cache.clear()
+    monkeypatch.setattr(banner, "SECONDS", 0)  # each page costs the same
     banner.forget()
 
 

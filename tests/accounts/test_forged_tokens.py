@@ -89,8 +89,8 @@ FORGERIES: dict[str, Forge] = {
         f"without {claim}": bearer(remove=[claim])
         for claim in ("exp", "iat", "nbf", "iss", "sub", "sid", "azp")
     },
-    "not valid yet": claims(nbf=now() + 600),
-    "issued in the future": claims(iat=now() + 600, exp=now() + 660),
+    "not valid yet": claims(nbf=now() + 9000),
+    "issued in the future": claims(iat=now() + 9000, exp=now() + 9060),
     "lives too long": bearer(ttl=3601),
     "exp is text": claims(exp="tomorrow"),
     "exp is a list": claims(exp=[now() + 60]),

@@ -24,15 +24,19 @@ def said(product: Product) -> str:
     return "\n".join(each["says"] for each in diagnosis(product)["findings"])
 
 
-def require_well(product: Product) -> None:
+def require_well(product: Product) -> Any:
     """Soon nothing is wrong: what other tests did may still be healing."""
-    eventually(lambda: diagnosis(product)["is_well"], seconds=150)
+    return eventually(lambda: what_is_well(product), seconds=150)
+
+
+def what_is_well(product: Product) -> Any:
+    found = diagnosis(product)
+    return found if found["is_well"] else None
 
 
 def test_a_running_product_is_well(product: Product) -> None:
-    require_well(product)
+    found = require_well(product)
 
-    found = diagnosis(product)
     assert (found["code"], found["findings"], found["skipped"]) == (0, [], [])
     assert {"parts", "schedule", "invariants", "guard of the audit"} <= {*found["well"]}
 

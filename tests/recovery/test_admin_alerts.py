@@ -139,8 +139,9 @@ def test_who_may_not_see_alerts_has_no_banner(client: Client) -> None:
 
 
 def test_the_banner_is_asked_for_once_in_some_seconds(
-    supporter: Client, django_assert_num_queries: Any
+    supporter: Client, django_assert_num_queries: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(banner, "SECONDS", 5)
     sound()
     banner.forget()
     banner.glance()

@@ -263,6 +263,8 @@ WITHOUT = {
     "AuditEntry": "it is the history",
     "OutboxEvent": "it tells of a move of something else, and never changes",
     "Heartbeat": "a sign of life",
+    "AlertNotice": "what was told; how that went stands beside it",
+    "ReconciledDay": "sums that were seen",
     "Group": "written by the code",
 }
 

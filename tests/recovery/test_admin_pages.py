@@ -17,6 +17,7 @@ from bookings.models import (
     CancellationPolicy,
     DateException,
     Resource,
+    WaitlistEntry,
 )
 from notifications.models import Notification
 from payments.models import (
@@ -24,6 +25,8 @@ from payments.models import (
     Dispute,
     OfflinePayment,
     Payable,
+    ReconciledDay,
+    Reconciliation,
     Refund,
     RefundFailure,
 )
@@ -45,7 +48,8 @@ from recovery.models import (
 from recovery.work import work_of
 from slotbase.accounts.models import User, Venue
 from slotbase.lib.backoffice import BackOfficeAdmin
-from tests.factories import make_booking, make_staff
+from slotbase.lib.clock import read_clock
+from tests.factories import make_booking, make_entry, make_staff
 from tests.notifications.conftest import queue
 from tests.payments.told import make_some_of_each
 from tests.recovery.trouble import fail_delivery, fail_webhook
@@ -60,6 +64,7 @@ PAGES = {
     *(User, Venue, Group, PeriodicTask),
     *(Case, WebhookFailure, InboxEvent, OutboxEvent, EventDelivery, Heartbeat),
     *(Notification, WorkflowRun, ProviderStatus, Alert, AlertNotice, DeadLetter),
+    *(WaitlistEntry, Reconciliation, ReconciledDay),
     *MONEY,
 }
 EACH_PAGE = pytest.mark.parametrize("model", sorted(PAGES, key=lambda m: m.__name__))
@@ -81,6 +86,11 @@ def rows(client: Client, superuser: User, settings: Any) -> Client:
     fail_webhook()
     fail_delivery()
     dead_letters.record_failure(work_of("bookings.expire_holds"), ValueError())
+    booking = Booking.objects.get()
+    make_entry(resource=booking.resource)
+    ReconciledDay.objects.create(
+        name="payments", day=date(2030, 1, 1), currency="EUR", began_at=read_clock()
+    )
     with registered(Script()):
         start()
     heartbeats.record_heartbeat("worker@host default")

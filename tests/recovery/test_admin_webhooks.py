@@ -412,7 +412,7 @@ def test_many_are_replayed_at_once_and_the_others_say_why_not(
 def test_too_many_at_once_are_refused(
     support: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("recovery.admin.engines.MAX_AT_ONCE", 2)
+    monkeypatch.setattr("recovery.backoffice.MAX_AT_ONCE", 2)
     for number in range(3):
         fail_webhook(f"evt_{number}")
 

@@ -9,9 +9,10 @@ import pytest
 from django.core.management import call_command
 from django.db import connection
 
-from bookings.models import Booking, BookingHold, SlotClaim
+from bookings.models import Booking, BookingHold, SlotClaim, WaitlistEntry
 from recovery import invariants, tasks
 from recovery.models import (
+    Alert,
     AuditEntry,
     Case,
     DeadLetter,
@@ -22,7 +23,7 @@ from recovery.models import (
     WorkflowRun,
 )
 from slotbase.lib.clock import read_clock
-from tests.factories import make_booking, make_hold
+from tests.factories import make_booking, make_customer, make_hold
 from tests.notifications import broken as messages
 from tests.payments import broken as money
 
@@ -196,6 +197,39 @@ def two_dead_letters_of_one_task() -> None:
         DeadLetter.objects.create(key="k", task="t")
 
 
+def waitlist_history_lacks_its_beginning() -> None:
+    make_waiting()
+
+
+def offer_without_a_hold() -> None:
+    make_waiting(status="OFFERED", hold=make_hold(), offered_at=read_clock())
+
+
+def entry_that_nobody_looked_at() -> None:
+    make_waiting(looked_at=read_clock() - timedelta(minutes=6))
+
+
+def make_waiting(**fields: Any) -> None:
+    hold = make_hold()
+    about = {"resource": hold.resource, "customer": make_customer()}
+    times = {"start_time": hold.start_time, "end_time": hold.end_time}
+    WaitlistEntry.objects.create(**about, **times, **fields)
+
+
+def alert_history_lacks_its_beginning() -> None:
+    Alert.objects.create(
+        category="c", fingerprint="f", severity="high", audience="operations", title="t"
+    )
+
+
+def critical_case_without_an_alert() -> None:
+    case_history_lacks_its_opening()
+    Case.objects.update(
+        severity="critical", opened_at=read_clock() - timedelta(hours=1)
+    )
+    Case.objects.update(last_seen_at=read_clock() - timedelta(hours=1))
+
+
 def store_webhook() -> None:
     InboxEvent.objects.create(provider="stripe", event_id="evt_1", type="x")
 
@@ -232,6 +266,11 @@ BREAKS: list[tuple[str, Callable[[], None]]] = [
     ("I18", dead_letter_waits_without_a_case),
     ("I18.age", dead_letter_of_yesterday_without_a_case),
     ("I18.once", two_dead_letters_of_one_task),
+    ("I6.waitlist", waitlist_history_lacks_its_beginning),
+    ("I7.offers", offer_without_a_hold),
+    ("I11.waitlist", entry_that_nobody_looked_at),
+    ("I6.alert", alert_history_lacks_its_beginning),
+    ("I11.alert", critical_case_without_an_alert),
     *messages.BREAKS,
     *money.BREAKS,
 ]
