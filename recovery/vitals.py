@@ -12,6 +12,7 @@ from typing import Any
 from recovery.heartbeats import BEAT, QUEUES, STALE_SECONDS
 from recovery.outbox import subscribers
 from recovery.provider_status import Status, list_statuses
+from recovery.states import CaseSeverity
 from slotbase.lib.look import Ask
 
 # What is due has been tried by then: as invariant I11 has it.
@@ -201,7 +202,7 @@ def _workflows(ask: Ask) -> Iterable[Check]:
 
 _OPEN_CASES = f"""
 SELECT count(*), min(opened_at), min(due_at), slotbase_now(),
-    count(*) FILTER (WHERE severity = 'CRITICAL')
+    count(*) FILTER (WHERE severity = '{CaseSeverity.CRITICAL}')
 FROM (SELECT opened_at, due_at, severity FROM recovery_case
     WHERE status IN ('OPEN', 'CLAIMED') AND {{kinds}}
     ORDER BY due_at LIMIT {COUNTED}) soonest
@@ -232,6 +233,9 @@ def _cases(name: str, what: str, rows: list[tuple[Any, ...]]) -> Check:
             f"{_counted(count)} {what} are open, one overdue for {_minutes(now - due)}."
         )
         return Check(name, Health.DEGRADED, says, "overdue", details)
+    if critical:
+        says = f"{_counted(count)} {what} are open, {critical} of them critical."
+        return Check(name, Health.DEGRADED, says, "critical", details)
     says = f"{count} open, none overdue." if count else f"No {what} are open."
     return Check(name, Health.HEALTHY, says, "", details)
 

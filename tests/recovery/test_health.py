@@ -20,7 +20,7 @@ from slotbase.providers.errors import Outcome, ProviderError
 from slotbase.providers.reports import CONFIGURED_BY, Report
 from tests.adversity import Clock
 from tests.conftest import Sandbox
-from tests.recovery.trouble import fail_delivery, fail_webhook
+from tests.recovery.trouble import fail_delivery, fail_webhook, open_case
 from tests.silence import silent_server
 from tests.workflow import Script, registered, start
 
@@ -344,6 +344,19 @@ def test_an_open_case_is_healthy_until_it_is_overdue(clock: Clock) -> None:
 
     clock.move(hours=cases.DUE_WITHIN[cases.CaseSeverity.LOW].total_seconds() / 3600)
     assert check("cases").code == "overdue"
+
+
+def test_a_critical_case_degrades_as_long_as_it_is_open() -> None:
+    critical = open_case()
+    fail_webhook()
+    assert (check("cases").status, check("cases").code) == (Health.DEGRADED, "critical")
+    assert check("cases").details["critical"] == 1
+    assert "2 cases are open, 1 of them critical" in check("cases").says
+
+    with transaction.atomic():
+        cases.close_by_itself(critical.fingerprint, "It is over.")
+
+    assert check("cases").status is Health.HEALTHY
 
 
 def test_a_closed_case_does_not_count() -> None:
