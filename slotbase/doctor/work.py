@@ -2,14 +2,16 @@
 
 import json
 from collections.abc import Iterable
+from datetime import UTC, datetime
 
-from django.db.models import Count
+from django.db.models import Count, Max, Min
 from django_celery_beat.models import PeriodicTask
 
 from recovery import invariants
 from recovery.cases import IS_OPEN
-from recovery.models import Case
-from recovery.states import CaseSeverity
+from recovery.models import Case, DeadLetter
+from recovery.rowqueue import MAX_DEATHS
+from recovery.states import CaseSeverity, DeadLetterStatus
 from slotbase.doctor.examining import Examination, Trouble
 from slotbase.schedule import SCHEDULE, Entry
 
@@ -43,6 +45,20 @@ def _is_written(entry: Entry, row: PeriodicTask) -> bool:
     )
 
 
+def _dead_letters() -> Iterable[Trouble]:
+    letters = DeadLetter.objects.filter(status=DeadLetterStatus.OPEN)
+    by_task = letters.values_list("task").order_by("task")
+    do = "See Dead letters in the back office, and docs/runbooks/dead-letter.md"
+    for task, since, deaths in by_task.annotate(Min("first_failed_at"), Max("deaths")):
+        is_quarantined = deaths >= MAX_DEATHS
+        end = "; quarantined: it is not run at all." if is_quarantined else "."
+        yield f"{task} has failed since {_at(since)}{end}", do
+
+
+def _at(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
 def _critical_cases() -> Iterable[Trouble]:
     critical = Case.objects.filter(status__in=IS_OPEN, severity=CaseSeverity.CRITICAL)
     by_kind = critical.values_list("kind").annotate(Count("pk")).order_by("kind")
@@ -59,6 +75,7 @@ def _invariants() -> Iterable[Trouble]:
 
 EXAMINATIONS = (
     Examination("schedule", _schedule, "tables"),
+    Examination("dead letters", _dead_letters, "tables"),
     Examination("critical cases", _critical_cases, "tables"),
     Examination("invariants", _invariants, "tables"),
 )

@@ -17,8 +17,9 @@ from django.core.management import call_command
 from django.db import connection, transaction
 from django_celery_beat.models import PeriodicTask
 
-from recovery import cases, health, heartbeats, provider_status
+from recovery import cases, dead_letters, health, heartbeats, provider_status
 from recovery.heartbeats import QUEUES
+from recovery.work import work_of
 from slotbase import schedule
 from slotbase.accounts.models import SigningKeySet, Venue
 from slotbase.celery import app
@@ -383,6 +384,22 @@ def test_an_entry_that_is_not_that_of_the_code_is_named(
     PeriodicTask.objects.filter(name="send mails").update(**change)
 
     assert words in said(work._schedule())
+
+
+def test_tasks_that_fail_are_named_and_those_that_are_not_run_at_all() -> None:
+    dead_letters.record_failure(work_of("bookings.expire_holds"), ValueError())
+    task = work_of("bookings.offer_free_slots")
+    for _ in range(2):
+        dead_letters.record_death(task)
+    text = said(work._dead_letters())
+    assert "bookings.expire_holds has failed since 20" in text
+    assert "quarantined" not in text
+
+    dead_letters.record_death(task)
+
+    _, second = said(work._dead_letters()).splitlines()
+    assert second.startswith("bookings.offer_free_slots has failed since 20")
+    assert second.endswith(" UTC; quarantined: it is not run at all.")
 
 
 def test_open_critical_cases_are_named() -> None:
