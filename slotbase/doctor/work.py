@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from django.db.models import Count, Max, Min
 from django_celery_beat.models import PeriodicTask
 
-from recovery import invariants
+from recovery import invariants, senders
 from recovery.cases import IS_OPEN
 from recovery.models import Case, DeadLetter
 from recovery.rowqueue import MAX_DEATHS
@@ -45,6 +45,17 @@ def _is_written(entry: Entry, row: PeriodicTask) -> bool:
     )
 
 
+def _senders() -> Iterable[Trouble]:
+    if since := senders.stopped_at():
+        says = (
+            f"Senders are stopped since {_at(since)}: nothing is sent, nobody can pay."
+        )
+        yield says, "Reconcile, then resume them: docs/runbooks/restore-detected.md"
+    if not senders.has_looked_at("stripe"):
+        says = "Refunds and payments wait until Stripe's list of events is read."
+        yield says, "See whether Stripe answers, and a worker serves the queue money."
+
+
 def _dead_letters() -> Iterable[Trouble]:
     letters = DeadLetter.objects.filter(status=DeadLetterStatus.OPEN)
     by_task = letters.values_list("task").order_by("task")
@@ -75,6 +86,7 @@ def _invariants() -> Iterable[Trouble]:
 
 EXAMINATIONS = (
     Examination("schedule", _schedule, "tables"),
+    Examination("senders", _senders, "tables"),
     Examination("dead letters", _dead_letters, "tables"),
     Examination("critical cases", _critical_cases, "tables"),
     Examination("invariants", _invariants, "tables"),

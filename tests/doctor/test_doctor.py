@@ -17,7 +17,16 @@ from django.core.management import call_command
 from django.db import connection, transaction
 from django_celery_beat.models import PeriodicTask
 
-from recovery import cases, dead_letters, health, heartbeats, provider_status
+from payments.models import Reconciliation
+from payments.services import events
+from recovery import (
+    cases,
+    dead_letters,
+    health,
+    heartbeats,
+    provider_status,
+    senders,
+)
 from recovery.heartbeats import QUEUES
 from recovery.work import work_of
 from slotbase import schedule
@@ -25,6 +34,7 @@ from slotbase.accounts.models import SigningKeySet, Venue
 from slotbase.celery import app
 from slotbase.doctor import database, diagnosing, examining, installation, parts, work
 from slotbase.doctor.examining import Diagnosis, Examination, Finding, Trouble, examine
+from slotbase.lib.clock import Now
 from slotbase.providers.errors import Outcome, ProviderError
 from slotbase.providers.reports import Report
 from tests.adversity import Clock
@@ -384,6 +394,27 @@ def test_an_entry_that_is_not_that_of_the_code_is_named(
     PeriodicTask.objects.filter(name="send mails").update(**change)
 
     assert words in said(work._schedule())
+
+
+def test_senders_that_are_stopped_are_named_with_what_to_do() -> None:
+    assert said(work._senders()) == ""
+    with transaction.atomic():
+        senders.stop(cause="A backup was put back.")
+
+    [(says, do)] = work._senders()
+
+    assert says.startswith("Senders are stopped since 20")
+    assert says.endswith(" UTC: nothing is sent, nobody can pay.")
+    assert "restore-detected.md" in do
+
+
+def test_a_list_of_events_that_was_not_read_is_named() -> None:
+    Reconciliation.objects.create(name=events.NAME, read_at=Now())
+    assert said(work._senders()) == ""
+
+    events.read_first()
+
+    assert "wait until Stripe's list of events is read" in said(work._senders())
 
 
 def test_tasks_that_fail_are_named_and_those_that_are_not_run_at_all() -> None:
