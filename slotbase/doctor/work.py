@@ -9,10 +9,12 @@ from django_celery_beat.models import PeriodicTask
 
 from recovery import invariants, senders
 from recovery.cases import IS_OPEN
-from recovery.models import Case, DeadLetter
+from recovery.models import Alert, Case, DeadLetter, NoticeDelivery
 from recovery.rowqueue import MAX_DEATHS
-from recovery.states import CaseSeverity, DeadLetterStatus
+from recovery.states import AlertStatus, CaseSeverity, DeadLetterStatus
+from recovery.vitals import OVERDUE
 from slotbase.doctor.examining import Examination, Trouble
+from slotbase.lib.clock import Now
 from slotbase.schedule import SCHEDULE, Entry
 
 RESTART = "Restart beat: it writes its table anew from the code."
@@ -56,6 +58,20 @@ def _senders() -> Iterable[Trouble]:
         yield says, "See whether Stripe answers, and a worker serves the queue money."
 
 
+def _alerts() -> Iterable[Trouble]:
+    severe = [CaseSeverity.CRITICAL, CaseSeverity.HIGH]
+    unseen = Alert.objects.filter(status=AlertStatus.OPEN, severity__in=severe)
+    by_category = unseen.values_list("severity", "category").annotate(Count("pk"))
+    for severity, category, count in by_category.order_by("severity", "category"):
+        do = "Acknowledge it in the back office, Alerts; it links to what to do."
+        yield f"Nobody has acknowledged: {count} {severity} alerts {category}.", do
+    late = NoticeDelivery.objects.filter(next_run_at__lt=Now() - OVERDUE)
+    by_channel = late.values_list("channel").annotate(Count("pk")).order_by("channel")
+    for channel, count in by_channel:
+        do = "See whether workers and beat live: docs/runbooks/alerts/alert-channel.md"
+        yield f"Notices by {channel} have been due for over 5 min: {count}.", do
+
+
 def _dead_letters() -> Iterable[Trouble]:
     letters = DeadLetter.objects.filter(status=DeadLetterStatus.OPEN)
     by_task = letters.values_list("task").order_by("task")
@@ -87,6 +103,7 @@ def _invariants() -> Iterable[Trouble]:
 EXAMINATIONS = (
     Examination("schedule", _schedule, "tables"),
     Examination("senders", _senders, "tables"),
+    Examination("alerts", _alerts, "tables"),
     Examination("dead letters", _dead_letters, "tables"),
     Examination("critical cases", _critical_cases, "tables"),
     Examination("invariants", _invariants, "tables"),

@@ -20,10 +20,12 @@ from django_celery_beat.models import PeriodicTask
 from payments.models import Reconciliation
 from payments.services import events
 from recovery import (
+    alerts,
     cases,
     dead_letters,
     health,
     heartbeats,
+    notices,
     provider_status,
     senders,
 )
@@ -39,6 +41,7 @@ from slotbase.providers.errors import Outcome, ProviderError
 from slotbase.providers.reports import Report
 from tests.adversity import Clock
 from tests.factories import make_resource, make_staff
+from tests.recovery.alarm import sound
 from tests.recovery.trouble import fail_webhook
 from tests.silence import silent_server
 
@@ -415,6 +418,35 @@ def test_a_list_of_events_that_was_not_read_is_named() -> None:
     events.read_first()
 
     assert "wait until Stripe's list of events is read" in said(work._senders())
+
+
+def test_severe_alerts_that_nobody_has_acknowledged_are_named() -> None:
+    sound(severity="medium")
+    assert said(work._alerts()) == ""
+    seen = sound(severity="critical")
+    sound(severity="high")
+
+    first, second = said(work._alerts()).splitlines()
+    assert first == "Nobody has acknowledged: 1 critical alerts payment_mismatch."
+    assert second == "Nobody has acknowledged: 1 high alerts provider_down."
+
+    alerts.acknowledge(alert_id=seen.pk, staff_id=make_staff().pk)
+    assert said(work._alerts()) == second
+
+
+def test_notices_that_do_not_go_out_are_named(clock: Clock, settings: Any) -> None:
+    settings.ALERT_WEBHOOK_URL = "https://alerts.example/"
+    sound(severity="medium")
+    clock.move(minutes=15)
+    assert notices.write_notices() == 1
+    clock.move(minutes=4)
+    assert said(work._alerts()) == ""
+
+    clock.move(minutes=2)
+
+    assert said(work._alerts()) == (
+        "Notices by webhook have been due for over 5 min: 1."
+    )
 
 
 def test_tasks_that_fail_are_named_and_those_that_are_not_run_at_all() -> None:
