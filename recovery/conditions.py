@@ -13,6 +13,7 @@ from django.db import DatabaseError, connection
 
 from recovery import alerts, outbox
 from recovery.alerts import BATCH, Report
+from recovery.heartbeats import QUEUES
 from recovery.notices import channels
 from recovery.severities import CONDITIONS
 
@@ -50,11 +51,16 @@ SELECT 'beat' FROM recovery_heartbeat WHERE name LIKE 'beat@%%'
 HAVING max(beat_at) < slotbase_now() - interval '2 minutes'
 """
 # Workers give their sign when beat asks for it, so a silent beat says nothing of them.
+# A queue that nobody ever served, or not for a day, has no row: it counts from when
+# beat began, which is forgotten after a day as well.
 _WORKER_SILENT = """
-SELECT split_part(name, ' ', 2) FROM recovery_heartbeat WHERE name LIKE '%% %%'
-GROUP BY 1 HAVING max(beat_at) < (
-    SELECT max(beat_at) FROM recovery_heartbeat WHERE name LIKE 'beat@%%'
-) - interval '90 seconds'
+SELECT queue FROM unnest(%(queues)s::text[]) AS queue
+CROSS JOIN (SELECT max(beat_at) FILTER (WHERE name LIKE 'beat@%%')
+        - interval '90 seconds' AS ago,
+    max(beat_at) FILTER (WHERE name LIKE 'beat-began@%%') AS began
+    FROM recovery_heartbeat) AS beat
+LEFT JOIN recovery_heartbeat ON split_part(name, ' ', 2) = queue
+GROUP BY queue, ago, began HAVING coalesce(max(beat_at), began, '-infinity') < ago
 """
 _OUTBOX_LAG = """
 SELECT name FROM unnest(%(needed)s::text[]) AS name
@@ -110,7 +116,9 @@ WHERE EXISTS (SELECT FROM recovery_eventdelivery WHERE subscriber = name
 
 _finders: dict[str, Callable[[], Found]] = {
     "beat_silent": _of(_BEAT_SILENT, "Beat has been silent for two minutes"),
-    "worker_silent": _of(_WORKER_SILENT, "No worker serves the queue {}"),
+    "worker_silent": _of(
+        _WORKER_SILENT, "No worker serves the queue {}", queues=lambda: [*QUEUES]
+    ),
     "outbox_lag": _of(_OUTBOX_LAG, "Events for {} wait too long", needed=_needed),
     "inbox_lag": _of(_INBOX_LAG, "Webhooks wait too long"),
     "bad_signatures": _of(
