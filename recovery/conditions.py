@@ -5,7 +5,9 @@ the `quiet` time of its category. Beat lets a worker look, and each web process 
 well: beat and the workers are among what is looked at.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import structlog
@@ -16,9 +18,12 @@ from recovery.alerts import BATCH, Report
 from recovery.heartbeats import QUEUES
 from recovery.notices import channels
 from recovery.severities import CONDITIONS
+from slotbase.lib.errors import Unavailable
 
 log = structlog.get_logger(__name__)
 
+#: What no finder here looks for may be seen by another version for a while.
+FORGOTTEN = timedelta(hours=1)
 #: What is wrong now: a title for each fingerprint.
 Found = Mapping[str, str]
 
@@ -157,12 +162,20 @@ def check() -> None:
     One that cannot be looked for does not keep the others from it.
     """
     for category, find in list(_finders.items()):
-        try:
+        with _one_of_many(category):
             _check(category, find)
-        except DatabaseError as error:
-            log.warning(
-                "condition_not_checked", category=category, error=type(error).__name__
-            )
+    with _one_of_many("forgotten"):
+        alerts.resolve_forgotten_alerts(sorted(_finders), FORGOTTEN, limit=BATCH)
+
+
+@contextmanager
+def _one_of_many(category: str) -> Iterator[None]:
+    try:
+        yield
+    except (DatabaseError, Unavailable) as error:
+        log.warning(
+            "condition_not_checked", category=category, error=type(error).__name__
+        )
 
 
 def _check(category: str, find: Callable[[], Found]) -> None:

@@ -8,23 +8,26 @@ from django.test import Client
 
 from recovery import (
     alerting,
+    alerts,
     conditions,
     counts,
     heartbeats,
     lookout,
     severities,
 )
+from recovery.alerts import Report
 from recovery.heartbeats import QUEUES
 from recovery.models import Alert, Count, EventDelivery, Heartbeat, NoticeDelivery
 from recovery.outbox import Subscriber
 from slotbase.lib import tally, watch
 from slotbase.lib.clock import Now, read_clock
 from slotbase.lib.db import retry_on_conflict
+from slotbase.lib.errors import Unavailable
 from slotbase.providers.breaker import Breaker
 from slotbase.providers.errors import Outcome, ProviderError
 from tests.adversity import Clock
 from tests.recovery.alarm import Sink, make_due, sound, tell
-from tests.recovery.trouble import fail, store_webhook
+from tests.recovery.trouble import fail, open_case, store_webhook
 from tests.row_queue import publish
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -289,6 +292,36 @@ def test_a_condition_that_cannot_be_looked_for_hides_no_other(
     clock.move(minutes=3)
 
     assert look() == {"beat_silent:beat"}
+
+
+def test_a_busy_database_at_one_condition_hides_no_other(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def is_busy() -> conditions.Found:
+        raise Unavailable("The database is busy.")
+
+    finders = {"a": is_busy, **conditions.registered(), "inbox_lag": is_busy}
+    monkeypatch.setattr(conditions, "_finders", finders)
+    alive()
+    clock.move(minutes=3)
+
+    assert look() == {"beat_silent:beat"}
+
+
+def test_what_nobody_looks_for_any_more_is_over_when_quiet_for_an_hour(
+    clock: Clock,
+) -> None:
+    gone = Report("renamed_condition", "renamed_condition:x", "It is x")
+    alerts.raise_alerts([gone])
+    case = open_case()
+    alerts.follow_cases()
+    clock.move(minutes=59)
+    assert look() == {"renamed_condition:x", f"case:{case.pk}"}
+
+    clock.move(minutes=2)
+
+    assert look() == {f"case:{case.pk}"}
+    assert Alert.objects.get(category="renamed_condition").status == "RESOLVED"
 
 
 def test_every_condition_has_its_category_and_is_looked_for() -> None:
