@@ -6,7 +6,7 @@ have none, whoever opened them. `recovery.conditions` finds what no case is abou
 over when its case is closed, or when it has not been seen for a while.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -21,6 +21,7 @@ from recovery.locks import (
     lock_alert,
     lock_alerts_of,
     lock_alerts_of_closed_cases,
+    lock_forgotten_alerts,
     lock_quiet_alerts,
     try_lock_following,
 )
@@ -195,6 +196,17 @@ def _resolve(alerts: Sequence[Alert]) -> None:
 def resolve_quiet_alerts(category: str, quiet: timedelta, *, limit: int) -> int:
     """What has not been seen for so long is over; returns how many."""
     over = lock_quiet_alerts(category, quiet, limit)
+    if over:
+        _resolve(over)
+    return len(over)
+
+
+@retry_on_conflict
+def resolve_forgotten_alerts(
+    looked_for: Collection[str], quiet: timedelta, *, limit: int
+) -> int:
+    """What no case is about and nobody looks for is over when it is quiet; how many."""
+    over = lock_forgotten_alerts(looked_for, quiet, limit)
     if over:
         _resolve(over)
     return len(over)

@@ -5,7 +5,9 @@ the `quiet` time of its category. Beat lets a worker look, and each web process 
 well: beat and the workers are among what is looked at.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import structlog
@@ -13,11 +15,15 @@ from django.db import DatabaseError, connection
 
 from recovery import alerts, outbox
 from recovery.alerts import BATCH, Report
+from recovery.heartbeats import QUEUES
 from recovery.notices import channels
 from recovery.severities import CONDITIONS
+from slotbase.lib.errors import Unavailable
 
 log = structlog.get_logger(__name__)
 
+#: What no finder here looks for may be seen by another version for a while.
+FORGOTTEN = timedelta(hours=1)
 #: What is wrong now: a title for each fingerprint.
 Found = Mapping[str, str]
 
@@ -50,11 +56,16 @@ SELECT 'beat' FROM recovery_heartbeat WHERE name LIKE 'beat@%%'
 HAVING max(beat_at) < slotbase_now() - interval '2 minutes'
 """
 # Workers give their sign when beat asks for it, so a silent beat says nothing of them.
+# A queue that nobody ever served, or not for a day, has no row: it counts from when
+# beat began, which is forgotten after a day as well.
 _WORKER_SILENT = """
-SELECT split_part(name, ' ', 2) FROM recovery_heartbeat WHERE name LIKE '%% %%'
-GROUP BY 1 HAVING max(beat_at) < (
-    SELECT max(beat_at) FROM recovery_heartbeat WHERE name LIKE 'beat@%%'
-) - interval '90 seconds'
+SELECT queue FROM unnest(%(queues)s::text[]) AS queue
+CROSS JOIN (SELECT max(beat_at) FILTER (WHERE name LIKE 'beat@%%')
+        - interval '90 seconds' AS ago,
+    max(beat_at) FILTER (WHERE name LIKE 'beat-began@%%') AS began
+    FROM recovery_heartbeat) AS beat
+LEFT JOIN recovery_heartbeat ON split_part(name, ' ', 2) = queue
+GROUP BY queue, ago, began HAVING coalesce(max(beat_at), began, '-infinity') < ago
 """
 _OUTBOX_LAG = """
 SELECT name FROM unnest(%(needed)s::text[]) AS name
@@ -110,7 +121,9 @@ WHERE EXISTS (SELECT FROM recovery_eventdelivery WHERE subscriber = name
 
 _finders: dict[str, Callable[[], Found]] = {
     "beat_silent": _of(_BEAT_SILENT, "Beat has been silent for two minutes"),
-    "worker_silent": _of(_WORKER_SILENT, "No worker serves the queue {}"),
+    "worker_silent": _of(
+        _WORKER_SILENT, "No worker serves the queue {}", queues=lambda: [*QUEUES]
+    ),
     "outbox_lag": _of(_OUTBOX_LAG, "Events for {} wait too long", needed=_needed),
     "inbox_lag": _of(_INBOX_LAG, "Webhooks wait too long"),
     "bad_signatures": _of(
@@ -149,12 +162,20 @@ def check() -> None:
     One that cannot be looked for does not keep the others from it.
     """
     for category, find in list(_finders.items()):
-        try:
+        with _one_of_many(category):
             _check(category, find)
-        except DatabaseError as error:
-            log.warning(
-                "condition_not_checked", category=category, error=type(error).__name__
-            )
+    with _one_of_many("forgotten"):
+        alerts.resolve_forgotten_alerts(sorted(_finders), FORGOTTEN, limit=BATCH)
+
+
+@contextmanager
+def _one_of_many(category: str) -> Iterator[None]:
+    try:
+        yield
+    except (DatabaseError, Unavailable) as error:
+        log.warning(
+            "condition_not_checked", category=category, error=type(error).__name__
+        )
 
 
 def _check(category: str, find: Callable[[], Found]) -> None:

@@ -194,6 +194,15 @@ def lock_quiet_alerts(category: str, age: timedelta, limit: int) -> list[Alert]:
 
 
 @transaction_required
+def lock_forgotten_alerts(
+    looked_for: Collection[str], age: timedelta, limit: int
+) -> list[Alert]:
+    """Alerts without a case of other categories, not seen for so long, locked."""
+    quiet = Alert.objects.filter(case__isnull=True, last_seen_at__lte=Now() - age)
+    return _lock_open(quiet.exclude(category__in=looked_for), limit)
+
+
+@transaction_required
 def _lock_open(alerts: QuerySet[Alert], limit: int) -> list[Alert]:
     still_open = alerts.exclude(status=AlertStatus.RESOLVED).order_by("last_seen_at")
     return list(still_open.select_for_update(skip_locked=True, of=("self",))[:limit])

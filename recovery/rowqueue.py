@@ -31,7 +31,7 @@ Row = TypeVar("Row", bound=DueRow)
 
 LEASE_SECONDS = 150  # longer than any task may run (CELERY_TASK_TIME_LIMIT)
 SWEEP_SECONDS = 10  # then other sweeps get their turn; the next one goes on
-MAX_DEATHS = 3
+MAX_DEATHS = DueRow.MAX_DEATHS
 MAX_RETRY_AFTER_SECONDS = 3600  # whatever a provider asks for
 PAUSE_SECONDS = 60  # after a provider refused our credentials: one try a minute
 

@@ -4,14 +4,16 @@ Each is a statement or two that an index serves, and says in plain words what is
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
 from recovery.heartbeats import BEAT, QUEUES, STALE_SECONDS
+from recovery.models import DueRow
 from recovery.outbox import subscribers
 from recovery.provider_status import Status, list_statuses
+from recovery.states import CaseSeverity
 from slotbase.lib.look import Ask
 
 # What is due has been tried by then: as invariant I11 has it.
@@ -201,7 +203,7 @@ def _workflows(ask: Ask) -> Iterable[Check]:
 
 _OPEN_CASES = f"""
 SELECT count(*), min(opened_at), min(due_at), slotbase_now(),
-    count(*) FILTER (WHERE severity = 'CRITICAL')
+    count(*) FILTER (WHERE severity = '{CaseSeverity.CRITICAL}')
 FROM (SELECT opened_at, due_at, severity FROM recovery_case
     WHERE status IN ('OPEN', 'CLAIMED') AND {{kinds}}
     ORDER BY due_at LIMIT {COUNTED}) soonest
@@ -210,10 +212,31 @@ _OF_DEAD_LETTERS = _OPEN_CASES.format(kinds="kind = ANY(%s)")
 _OF_OTHERS = _OPEN_CASES.format(kinds="kind <> ALL(%s)")
 #: Kinds of case that count as dead letters.
 DEAD_LETTERS = ["dead_letter"]
+# A letter has no case at first, and what it is about is not done meanwhile.
+_OPEN_LETTERS = f"""
+SELECT count(*), count(*) FILTER (WHERE deaths >= {DueRow.MAX_DEATHS}),
+    count(*) FILTER (WHERE last_failed_at > first_failed_at + interval '10 minutes')
+FROM (SELECT deaths, first_failed_at, last_failed_at FROM recovery_deadletter
+    WHERE status = 'OPEN' ORDER BY first_failed_at LIMIT {COUNTED}) longest
+"""  # noqa: S608 - our own numbers
 
 
 def _dead_letters(ask: Ask) -> Iterable[Check]:
-    yield _cases("dead_letters", "dead letters", ask(_OF_DEAD_LETTERS, DEAD_LETTERS))
+    check = _cases("dead_letters", "dead letters", ask(_OF_DEAD_LETTERS, DEAD_LETTERS))
+    yield _with_letters(check, *ask(_OPEN_LETTERS)[0])
+
+
+def _with_letters(check: Check, count: int, quarantined: int, lasting: int) -> Check:
+    """Their cases, and the letters themselves: what is overdue says so first."""
+    letters = {"letters": count, "quarantined": quarantined, "lasting": lasting}
+    check = replace(check, details={**check.details, **letters})
+    if check.status is Health.DEGRADED or not (quarantined or lasting):
+        return check
+    if quarantined:
+        says = f"{quarantined} tasks killed their workers: they are not run at all."
+        return replace(check, status=Health.DEGRADED, says=says, code="quarantined")
+    says = f"{_counted(lasting)} tasks have failed for more than 10 min."
+    return replace(check, status=Health.DEGRADED, says=says, code="failing")
 
 
 def _other_cases(ask: Ask) -> Iterable[Check]:
@@ -232,6 +255,9 @@ def _cases(name: str, what: str, rows: list[tuple[Any, ...]]) -> Check:
             f"{_counted(count)} {what} are open, one overdue for {_minutes(now - due)}."
         )
         return Check(name, Health.DEGRADED, says, "overdue", details)
+    if critical:
+        says = f"{_counted(count)} {what} are open, {critical} of them critical."
+        return Check(name, Health.DEGRADED, says, "critical", details)
     says = f"{count} open, none overdue." if count else f"No {what} are open."
     return Check(name, Health.HEALTHY, says, "", details)
 

@@ -19,7 +19,7 @@ from django.db import Error, close_old_connections
 from django_celery_beat.models import PeriodicTask
 from django_celery_beat.schedulers import DatabaseScheduler, ModelEntry
 
-from recovery.heartbeats import BEAT, QUEUES, record_heartbeat
+from recovery.heartbeats import BEAT, QUEUES, record_heartbeat, record_start_of_beat
 
 log = structlog.get_logger(__name__)
 
@@ -190,5 +190,8 @@ class Scheduler(DatabaseScheduler):  # type: ignore[misc]
 
     def _say_that_beat_is_alive(self) -> None:
         if time.monotonic() > self._next_heartbeat:
-            record_heartbeat(f"{BEAT}{socket.gethostname()}")
+            host = socket.gethostname()
+            if not self._next_heartbeat:
+                record_start_of_beat(host)
+            record_heartbeat(f"{BEAT}{host}")
             self._next_heartbeat = time.monotonic() + HEARTBEAT_SECONDS

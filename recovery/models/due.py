@@ -1,6 +1,6 @@
 """What all due rows have; `recovery.rowqueue` works on them."""
 
-from typing import Self
+from typing import ClassVar, Self
 
 from django.db import models
 from django.db.models import Q
@@ -14,6 +14,8 @@ class DueRow(models.Model):
     The row is the queue. Whoever works on it has a lease with a token of their own; a
     lease that ran out may be taken over, and `deaths` counts how often that happened.
     """
+
+    MAX_DEATHS: ClassVar = 3  # then no worker is risked until a person has looked
 
     next_run_at = models.DateTimeField(
         null=True, blank=True, db_default=DatabaseNow(), help_text="Empty: done."

@@ -22,7 +22,8 @@ DO = {
     "inbox": "See whether workers and beat live; then look at Webhooks in the back"
     " office for what the oldest says.",
     "workflows": "Each has a case: work on it in the back office.",
-    "dead_letters": "Work on these cases in the back office; each links to what to do.",
+    "dead_letters": "Look at Dead letters in the back office, and work on their cases"
+    " (docs/runbooks/dead-letter.md).",
     "cases": "Work on these cases in the back office; each links to what to do.",
 }
 OF_A_PROVIDER = (

@@ -2,15 +2,19 @@
 
 import json
 from collections.abc import Iterable
+from datetime import UTC, datetime
 
-from django.db.models import Count
+from django.db.models import Count, Max, Min
 from django_celery_beat.models import PeriodicTask
 
-from recovery import invariants
+from recovery import invariants, senders
 from recovery.cases import IS_OPEN
-from recovery.models import Case
-from recovery.states import CaseSeverity
+from recovery.models import Alert, Case, DeadLetter, NoticeDelivery
+from recovery.rowqueue import MAX_DEATHS
+from recovery.states import AlertStatus, CaseSeverity, DeadLetterStatus
+from recovery.vitals import OVERDUE
 from slotbase.doctor.examining import Examination, Trouble
+from slotbase.lib.clock import Now
 from slotbase.schedule import SCHEDULE, Entry
 
 RESTART = "Restart beat: it writes its table anew from the code."
@@ -43,6 +47,45 @@ def _is_written(entry: Entry, row: PeriodicTask) -> bool:
     )
 
 
+def _senders() -> Iterable[Trouble]:
+    if since := senders.stopped_at():
+        says = (
+            f"Senders are stopped since {_at(since)}: nothing is sent, nobody can pay."
+        )
+        yield says, "Reconcile, then resume them: docs/runbooks/restore-detected.md"
+    if not senders.has_looked_at("stripe"):
+        says = "Refunds and payments wait until Stripe's list of events is read."
+        yield says, "See whether Stripe answers, and a worker serves the queue money."
+
+
+def _alerts() -> Iterable[Trouble]:
+    severe = [CaseSeverity.CRITICAL, CaseSeverity.HIGH]
+    unseen = Alert.objects.filter(status=AlertStatus.OPEN, severity__in=severe)
+    by_category = unseen.values_list("severity", "category").annotate(Count("pk"))
+    for severity, category, count in by_category.order_by("severity", "category"):
+        do = "Acknowledge it in the back office, Alerts; it links to what to do."
+        yield f"Nobody has acknowledged: {count} {severity} alerts {category}.", do
+    late = NoticeDelivery.objects.filter(next_run_at__lt=Now() - OVERDUE)
+    by_channel = late.values_list("channel").annotate(Count("pk")).order_by("channel")
+    for channel, count in by_channel:
+        do = "See whether workers and beat live: docs/runbooks/alerts/alert-channel.md"
+        yield f"Notices by {channel} have been due for over 5 min: {count}.", do
+
+
+def _dead_letters() -> Iterable[Trouble]:
+    letters = DeadLetter.objects.filter(status=DeadLetterStatus.OPEN)
+    by_task = letters.values_list("task").order_by("task")
+    do = "See Dead letters in the back office, and docs/runbooks/dead-letter.md"
+    for task, since, deaths in by_task.annotate(Min("first_failed_at"), Max("deaths")):
+        is_quarantined = deaths >= MAX_DEATHS
+        end = "; quarantined: it is not run at all." if is_quarantined else "."
+        yield f"{task} has failed since {_at(since)}{end}", do
+
+
+def _at(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
 def _critical_cases() -> Iterable[Trouble]:
     critical = Case.objects.filter(status__in=IS_OPEN, severity=CaseSeverity.CRITICAL)
     by_kind = critical.values_list("kind").annotate(Count("pk")).order_by("kind")
@@ -59,6 +102,9 @@ def _invariants() -> Iterable[Trouble]:
 
 EXAMINATIONS = (
     Examination("schedule", _schedule, "tables"),
+    Examination("senders", _senders, "tables"),
+    Examination("alerts", _alerts, "tables"),
+    Examination("dead letters", _dead_letters, "tables"),
     Examination("critical cases", _critical_cases, "tables"),
     Examination("invariants", _invariants, "tables"),
 )

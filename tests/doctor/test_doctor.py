@@ -17,17 +17,31 @@ from django.core.management import call_command
 from django.db import connection, transaction
 from django_celery_beat.models import PeriodicTask
 
-from recovery import cases, health, heartbeats, provider_status
+from payments.models import Reconciliation
+from payments.services import events
+from recovery import (
+    alerts,
+    cases,
+    dead_letters,
+    health,
+    heartbeats,
+    notices,
+    provider_status,
+    senders,
+)
 from recovery.heartbeats import QUEUES
+from recovery.work import work_of
 from slotbase import schedule
 from slotbase.accounts.models import SigningKeySet, Venue
 from slotbase.celery import app
 from slotbase.doctor import database, diagnosing, examining, installation, parts, work
 from slotbase.doctor.examining import Diagnosis, Examination, Finding, Trouble, examine
+from slotbase.lib.clock import Now
 from slotbase.providers.errors import Outcome, ProviderError
 from slotbase.providers.reports import Report
 from tests.adversity import Clock
 from tests.factories import make_resource, make_staff
+from tests.recovery.alarm import sound
 from tests.recovery.trouble import fail_webhook
 from tests.silence import silent_server
 
@@ -383,6 +397,72 @@ def test_an_entry_that_is_not_that_of_the_code_is_named(
     PeriodicTask.objects.filter(name="send mails").update(**change)
 
     assert words in said(work._schedule())
+
+
+def test_senders_that_are_stopped_are_named_with_what_to_do() -> None:
+    assert said(work._senders()) == ""
+    with transaction.atomic():
+        senders.stop(cause="A backup was put back.")
+
+    [(says, do)] = work._senders()
+
+    assert says.startswith("Senders are stopped since 20")
+    assert says.endswith(" UTC: nothing is sent, nobody can pay.")
+    assert "restore-detected.md" in do
+
+
+def test_a_list_of_events_that_was_not_read_is_named() -> None:
+    Reconciliation.objects.create(name=events.NAME, read_at=Now())
+    assert said(work._senders()) == ""
+
+    events.read_first()
+
+    assert "wait until Stripe's list of events is read" in said(work._senders())
+
+
+def test_severe_alerts_that_nobody_has_acknowledged_are_named() -> None:
+    sound(severity="medium")
+    assert said(work._alerts()) == ""
+    seen = sound(severity="critical")
+    sound(severity="high")
+
+    first, second = said(work._alerts()).splitlines()
+    assert first == "Nobody has acknowledged: 1 critical alerts payment_mismatch."
+    assert second == "Nobody has acknowledged: 1 high alerts provider_down."
+
+    alerts.acknowledge(alert_id=seen.pk, staff_id=make_staff().pk)
+    assert said(work._alerts()) == second
+
+
+def test_notices_that_do_not_go_out_are_named(clock: Clock, settings: Any) -> None:
+    settings.ALERT_WEBHOOK_URL = "https://alerts.example/"
+    sound(severity="medium")
+    clock.move(minutes=15)
+    assert notices.write_notices() == 1
+    clock.move(minutes=4)
+    assert said(work._alerts()) == ""
+
+    clock.move(minutes=2)
+
+    assert said(work._alerts()) == (
+        "Notices by webhook have been due for over 5 min: 1."
+    )
+
+
+def test_tasks_that_fail_are_named_and_those_that_are_not_run_at_all() -> None:
+    dead_letters.record_failure(work_of("bookings.expire_holds"), ValueError())
+    task = work_of("bookings.offer_free_slots")
+    for _ in range(2):
+        dead_letters.record_death(task)
+    text = said(work._dead_letters())
+    assert "bookings.expire_holds has failed since 20" in text
+    assert "quarantined" not in text
+
+    dead_letters.record_death(task)
+
+    _, second = said(work._dead_letters()).splitlines()
+    assert second.startswith("bookings.offer_free_slots has failed since 20")
+    assert second.endswith(" UTC; quarantined: it is not run at all.")
 
 
 def test_open_critical_cases_are_named() -> None:

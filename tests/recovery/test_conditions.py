@@ -1,30 +1,39 @@
 """What no row tells is looked for: who is silent, what waits, what fails often."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 
 import pytest
 from django.test import Client
 
-from recovery import alerting, conditions, counts, heartbeats, lookout, severities
+from recovery import (
+    alerting,
+    alerts,
+    conditions,
+    counts,
+    heartbeats,
+    lookout,
+    severities,
+)
+from recovery.alerts import Report
+from recovery.heartbeats import QUEUES
 from recovery.models import Alert, Count, EventDelivery, Heartbeat, NoticeDelivery
 from recovery.outbox import Subscriber
 from slotbase.lib import tally, watch
 from slotbase.lib.clock import Now, read_clock
 from slotbase.lib.db import retry_on_conflict
+from slotbase.lib.errors import Unavailable
 from slotbase.providers.breaker import Breaker
 from slotbase.providers.errors import Outcome, ProviderError
 from tests.adversity import Clock
 from tests.recovery.alarm import Sink, make_due, sound, tell
-from tests.recovery.trouble import fail, store_webhook
+from tests.recovery.trouble import fail, open_case, store_webhook
 from tests.row_queue import publish
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-QUEUES = ("money", "default")
 
-
-def alive(*, beat: bool = True, queues: tuple[str, ...] = QUEUES) -> None:
+def alive(*, beat: bool = True, queues: Iterable[str] = QUEUES) -> None:
     if beat:
         heartbeats.record_heartbeat("beat@host")
     for queue in queues:
@@ -73,10 +82,43 @@ def test_a_queue_that_nobody_serves_is_told_of(clock: Clock) -> None:
     alive()
     heartbeats.record_heartbeat("worker2@host money")
     clock.move(seconds=100)
-    alive(queues=("default",))
+    alive(queues=set(QUEUES) - {"money"})
 
     assert look() == {"worker_silent:money"}
     assert open_alerts() == {"worker_silent:money": "No worker serves the queue money"}
+
+
+def test_a_queue_that_never_had_a_worker_is_told_of_when_beat_has_lived_for_a_while(
+    clock: Clock,
+) -> None:
+    heartbeats.record_start_of_beat("host")
+    clock.move(seconds=80)
+    alive(queues=set(QUEUES) - {"money"})
+    assert look() == set()
+
+    clock.move(seconds=30)
+    # Beat was started anew, which excuses nobody.
+    heartbeats.record_start_of_beat("host")
+    alive(queues=set(QUEUES) - {"money"})
+
+    assert look() == {"worker_silent:money"}
+
+
+def test_the_alert_stays_when_the_last_worker_of_a_queue_is_forgotten(
+    clock: Clock,
+) -> None:
+    alive()
+    for hours in (1, 24):
+        clock.move(hours=hours)
+        alive(queues=set(QUEUES) - {"money"})
+        heartbeats.forget_old_heartbeats()
+        assert look() == {"worker_silent:money"}
+    assert not Heartbeat.objects.filter(name__endswith=" money").exists()
+
+    alive()
+    clock.move(minutes=2)
+    alive()
+    assert look() == set()
 
 
 def test_a_worker_that_is_gone_is_no_alert_if_another_serves_its_queue(
@@ -250,6 +292,36 @@ def test_a_condition_that_cannot_be_looked_for_hides_no_other(
     clock.move(minutes=3)
 
     assert look() == {"beat_silent:beat"}
+
+
+def test_a_busy_database_at_one_condition_hides_no_other(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def is_busy() -> conditions.Found:
+        raise Unavailable("The database is busy.")
+
+    finders = {"a": is_busy, **conditions.registered(), "inbox_lag": is_busy}
+    monkeypatch.setattr(conditions, "_finders", finders)
+    alive()
+    clock.move(minutes=3)
+
+    assert look() == {"beat_silent:beat"}
+
+
+def test_what_nobody_looks_for_any_more_is_over_when_quiet_for_an_hour(
+    clock: Clock,
+) -> None:
+    gone = Report("renamed_condition", "renamed_condition:x", "It is x")
+    alerts.raise_alerts([gone])
+    case = open_case()
+    alerts.follow_cases()
+    clock.move(minutes=59)
+    assert look() == {"renamed_condition:x", f"case:{case.pk}"}
+
+    clock.move(minutes=2)
+
+    assert look() == {f"case:{case.pk}"}
+    assert Alert.objects.get(category="renamed_condition").status == "RESOLVED"
 
 
 def test_every_condition_has_its_category_and_is_looked_for() -> None:

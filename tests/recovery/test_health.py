@@ -9,18 +9,26 @@ import pytest
 from django.db import connection, transaction
 from django.test import Client
 
-from recovery import cases, health, heartbeats, vitals
+from recovery import cases, dead_letters, health, heartbeats, vitals
 from recovery.heartbeats import QUEUES
-from recovery.models import Case, EventDelivery, Heartbeat, InboxEvent, WorkflowRun
+from recovery.models import (
+    Case,
+    DeadLetter,
+    EventDelivery,
+    Heartbeat,
+    InboxEvent,
+    WorkflowRun,
+)
 from recovery.provider_status import Tally, write
 from recovery.vitals import Health, find_vitals
+from recovery.work import work_of
 from slotbase.lib.clock import Now
 from slotbase.lib.look import ask
 from slotbase.providers.errors import Outcome, ProviderError
 from slotbase.providers.reports import CONFIGURED_BY, Report
 from tests.adversity import Clock
 from tests.conftest import Sandbox
-from tests.recovery.trouble import fail_delivery, fail_webhook
+from tests.recovery.trouble import fail_delivery, fail_webhook, open_case
 from tests.silence import silent_server
 from tests.workflow import Script, registered, start
 
@@ -338,12 +346,55 @@ def test_dead_letters_and_other_cases_are_counted_apart() -> None:
     assert check("cases").details["count"] == Case.objects.count() - 1
 
 
+def test_a_task_that_fails_for_more_than_ten_minutes_degrades(clock: Clock) -> None:
+    task = work_of("bookings.offer_free_slots")
+    dead_letters.record_failure(task, ValueError())
+    clock.move(minutes=9)
+    dead_letters.record_failure(task, ValueError())
+    assert check("dead_letters").status is Health.HEALTHY
+    assert check("dead_letters").details["letters"] == 1
+
+    clock.move(minutes=2)
+    assert check("dead_letters").status is Health.HEALTHY
+    dead_letters.record_failure(task, ValueError())
+    assert check("dead_letters").status is Health.DEGRADED
+    assert check("dead_letters").code == "failing"
+
+    dead_letters.record_success(DeadLetter.objects.get().pk)
+    assert check("dead_letters").status is Health.HEALTHY
+
+
+def test_a_quarantined_task_degrades_at_once() -> None:
+    task = work_of("bookings.offer_free_slots")
+    for _ in range(2):
+        dead_letters.record_death(task)
+    assert check("dead_letters").status is Health.HEALTHY
+
+    dead_letters.record_death(task)
+
+    assert check("dead_letters").code == "quarantined"
+    assert "they are not run at all" in check("dead_letters").says
+
+
 def test_an_open_case_is_healthy_until_it_is_overdue(clock: Clock) -> None:
     fail_webhook()
     assert check("cases").status is Health.HEALTHY
 
     clock.move(hours=cases.DUE_WITHIN[cases.CaseSeverity.LOW].total_seconds() / 3600)
     assert check("cases").code == "overdue"
+
+
+def test_a_critical_case_degrades_as_long_as_it_is_open() -> None:
+    critical = open_case()
+    fail_webhook()
+    assert (check("cases").status, check("cases").code) == (Health.DEGRADED, "critical")
+    assert check("cases").details["critical"] == 1
+    assert "2 cases are open, 1 of them critical" in check("cases").says
+
+    with transaction.atomic():
+        cases.close_by_itself(critical.fingerprint, "It is over.")
+
+    assert check("cases").status is Health.HEALTHY
 
 
 def test_a_closed_case_does_not_count() -> None:

@@ -61,7 +61,24 @@ def test_beat_tells_that_it_is_alive(monkeypatch: pytest.MonkeyPatch) -> None:
     scheduler.tick()
     scheduler.tick()
 
-    assert Heartbeat.objects.get().name.startswith("beat@")
+    began, beat = Heartbeat.objects.order_by("beat_at")
+    assert began.name.startswith("beat-began@")
+    assert beat.name.startswith("beat@")
+
+
+def test_beat_that_is_started_anew_has_been_alive_since_before() -> None:
+    heartbeats.record_start_of_beat("host")
+    heartbeats.record_heartbeat("beat@host")
+    Heartbeat.objects.update(beat_at=read_clock() - timedelta(seconds=80))
+    heartbeats.record_start_of_beat("host")
+    began = Heartbeat.objects.get(name="beat-began@host")
+    assert read_clock() - began.beat_at > timedelta(seconds=75)
+
+    Heartbeat.objects.update(beat_at=read_clock() - timedelta(seconds=100))
+    heartbeats.record_start_of_beat("host")
+
+    began.refresh_from_db()
+    assert read_clock() - began.beat_at < timedelta(seconds=50)
 
 
 def test_parts_that_are_gone_are_forgotten() -> None:
