@@ -328,7 +328,7 @@ register(
         "A dead letter that is open for a day has a case.",
         "SELECT l.id FROM recovery_deadletter l WHERE l.status = 'OPEN'"
         " AND l.first_failed_at < slotbase_now() - interval '24 hours 5 minutes'"
-        # One that healed lately and fails again has its attempts, too.
+        # One that healed lately and fails again is due at once.
         " AND l.next_run_at < slotbase_now() - interval '5 minutes'"
         " AND NOT EXISTS (SELECT FROM recovery_case c"
         "  WHERE c.fingerprint = 'dead_letter:dead_letter:' || l.id)",
