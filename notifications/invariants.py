@@ -2,6 +2,7 @@
 
 from notifications.models import Notification
 from notifications.states import NOTIFICATION_MOVES
+from recovery import rowqueue, senders
 from recovery.invariants import (
     Invariant,
     only,
@@ -50,7 +51,10 @@ register(
     Invariant(
         "I11.notification",
         "A mail that is due has been tried within five minutes.",
-        overdue("notifications_notification"),
+        overdue(
+            "notifications_notification",
+            waits_for=(senders.RESTORED, rowqueue.fingerprint_of("resend")),
+        ),
         is_safety=False,
     ),
     Invariant(

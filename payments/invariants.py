@@ -1,5 +1,7 @@
 """What must always hold for money."""
 
+from django.conf import settings
+
 from payments.models import (
     CardPayment,
     Dispute,
@@ -19,7 +21,9 @@ from payments.states import (
     DisputeStatus,
     RefundReason,
 )
+from recovery import rowqueue, senders
 from recovery.invariants import (
+    LATE,
     Invariant,
     only,
     overdue,
@@ -113,6 +117,15 @@ _RECEIPTS = f"""
         IS DISTINCT FROM (c.last_number, c.last_number)
 """
 
+# They wait until Stripe's list was read (`services.events.has_read_lately`), unless
+# nobody tries that either.
+_WHILE_NOT_READ = f"""
+    AND NOT EXISTS (SELECT FROM payments_reconciliation
+        WHERE name = 'events' AND (read_at IS NULL OR read_at <= slotbase_now()
+            - interval '{2 * settings.STRIPE_RECONCILE_SECONDS} seconds')
+          AND (next_run_at >= {LATE} OR lease_until >= {LATE}))
+"""
+
 register(
     Invariant(
         "I2",
@@ -155,7 +168,11 @@ register(
     Invariant(
         "I11.money",
         "What is due of payments and refunds has been tried within five minutes.",
-        overdue(CardPayment.table(), Refund.table()),
+        overdue(
+            *(CardPayment.table(), Refund.table()),
+            waits_for=(senders.RESTORED, rowqueue.fingerprint_of("stripe")),
+            more=_WHILE_NOT_READ,
+        ),
         is_safety=False,
     ),
     Invariant("I18.refund", "A refund that is stuck has a case.", _WITHOUT_CASE),

@@ -33,6 +33,10 @@ Key = tuple[str, str, str] | str
 def raise_alert(category: str, *, fingerprint: str, title: str) -> None:
     """Let an alert be opened, or counted where it is open. Raises nothing, at once.
 
+    For trouble that only its own code sees as it happens, in any process: a category
+    of `severities.CONDITIONS`. What a look at the database finds is for
+    `recovery.conditions`; what a person must do is for a case, which has its alert.
+
     It is over by itself when it has not been raised for the `quiet` time of its
     category (recovery/severities.py). Titles are our own words, without personal data.
     """

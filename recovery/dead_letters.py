@@ -13,7 +13,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db.models import F
-from django.db.models.functions import Least
+from django.db.models.functions import Greatest, Least
 
 from recovery import audit, cases, retries, rowqueue
 from recovery.locks import lock_dead_letter, lock_dead_letter_of
@@ -109,12 +109,17 @@ def _new_letter(work: Work, values: Mapping[str, Any]) -> DeadLetter:
 
 @transaction_required
 def _open_again(letter: DeadLetter) -> None:
+    """It has all its attempts again, but no new day: it may fail and heal for weeks.
+
+    Each time is in the history, which would be no chain without one of them.
+    """
     require_move(DEAD_LETTER_MOVES, letter.status, DeadLetterStatus.OPEN)
     DeadLetter.objects.filter(pk=letter.pk).update(
         status=DeadLetterStatus.OPEN,
         ended_at=None,
         ended_because="",
-        next_run_at=Now() + rowqueue.with_jitter(_waits()[0]),
+        # Not in the past: nobody is late with it yet.
+        next_run_at=Greatest(Now(), _before_its_day_ends(_waits()[0])),
         attempts=0,
         deaths=0,
     )
@@ -235,14 +240,16 @@ def _fail(
         values = {"last_error": letter.last_error}  # nothing was tried
     if not is_over and not letter.is_permanent and not _is_old(letter):
         wait = _retry_seconds(letter)[letter.attempts - 1]
-        usual = Now() + rowqueue.with_jitter(wait)
-        return {
-            **values,
-            "next_run_at": Least(usual, F("first_failed_at") + REVIEW_AFTER),
-        }
+        return {**values, "next_run_at": _before_its_day_ends(wait)}
     lock_dead_letter(letter.pk)  # before its case
     rowqueue.open_dead_letter(QUEUE, letter, failure, title=f"{letter.task} fails")
     return {**values, "next_run_at": None}
+
+
+def _before_its_day_ends(wait: int) -> Least:
+    """After a wait, or when it is old, whichever comes first."""
+    usual = Now() + rowqueue.with_jitter(wait)
+    return Least(usual, F("first_failed_at") + REVIEW_AFTER)
 
 
 def _is_old(letter: DeadLetter) -> bool:

@@ -182,13 +182,28 @@ def unbroken_history(
     """
 
 
-def overdue(*tables: str, more: str = "") -> str:
-    """SQL of the rows of due tables that should have been tried five minutes ago."""
-    limit = "(SELECT slotbase_now()) - interval '5 minutes'"
+LATE = "(SELECT slotbase_now()) - interval '5 minutes'"
+
+
+def overdue(*tables: str, more: str = "", waits_for: Collection[str] = ()) -> str:
+    """SQL of the rows of due tables that should have been tried five minutes ago.
+
+    `waits_for` are fingerprints of cases: while one is open, nothing is tried.
+    """
+    waits = f"AND NOT EXISTS ({_open_lately(waits_for)})" if waits_for else ""
     return " UNION ALL ".join(
-        f"SELECT '{table} ' || id FROM {table} WHERE next_run_at < {limit}"
-        f" AND (lease_until IS NULL OR lease_until < {limit}) {more}"
+        f"SELECT '{table} ' || id FROM {table} WHERE next_run_at < {LATE}"
+        f" AND (lease_until IS NULL OR lease_until < {LATE}) {waits} {more}"
         for table in tables
+    )
+
+
+def _open_lately(fingerprints: Collection[str]) -> str:
+    """SQL of cases that are open, or were: what waited for them has its time, too."""
+    named = ", ".join(f"'{each}'" for each in fingerprints)
+    return (
+        f"SELECT FROM recovery_case WHERE fingerprint IN ({named})"
+        f" AND (status IN ('OPEN', 'CLAIMED') OR closed_at > {LATE})"
     )
 
 
@@ -328,7 +343,7 @@ register(
         "A dead letter that is open for a day has a case.",
         "SELECT l.id FROM recovery_deadletter l WHERE l.status = 'OPEN'"
         " AND l.first_failed_at < slotbase_now() - interval '24 hours 5 minutes'"
-        # One that healed lately and fails again has its attempts, too.
+        # One that healed lately and fails again is due at once.
         " AND l.next_run_at < slotbase_now() - interval '5 minutes'"
         " AND NOT EXISTS (SELECT FROM recovery_case c"
         "  WHERE c.fingerprint = 'dead_letter:dead_letter:' || l.id)",

@@ -151,7 +151,7 @@ def _fail(
     """
     if not is_over:
         return {}
-    title = "Stripe's list of events cannot be read"
+    title = "Stripe's list of events cannot be read: refunds and payments wait for it"
     rowqueue.open_dead_letter(QUEUE, row, failure, title=title)
     return {
         "next_run_at": Now() + timedelta(seconds=WAITS[-1]),

@@ -5,7 +5,7 @@ import pytest
 from bookings.models import Booking
 from payments.models import Reconciliation
 from payments.services import events
-from recovery.models import InboxEvent
+from recovery.models import Case, InboxEvent
 from tests.conftest import Sandbox
 from tests.payments.money import (
     begin_payment,
@@ -69,3 +69,21 @@ def test_a_list_that_cannot_be_read_is_read_from_the_same_point_later(
     events.reconcile_events()
     run_due_work()
     assert Booking.objects.filter(hold=hold).exists()
+
+
+def test_a_list_that_cannot_be_read_for_long_is_a_case_that_says_what_waits(
+    sandbox: Sandbox,
+) -> None:
+    fault = {"provider": "stripe", "operation": "events.list", "fault": "5xx"}
+    sandbox.post("/_sandbox/faults", {**fault, "status": 503, "count": 1})
+    Reconciliation.objects.create(name=events.NAME, attempts=len(events.WAITS))
+
+    events.reconcile_events()
+
+    case = Case.objects.get()
+    assert (case.kind, case.subject_type) == ("dead_letter", "reconciliation")
+    assert "refunds and payments wait" in case.title
+    make_due()
+    events.reconcile_events()
+    case.refresh_from_db()
+    assert case.status == "RESOLVED"

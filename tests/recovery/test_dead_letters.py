@@ -344,6 +344,33 @@ def test_what_fails_again_within_an_hour_is_the_same_row() -> None:
     assert invariants.find_violations() == []
 
 
+def test_what_heals_and_fails_for_more_than_a_day_is_a_case_at_the_next_sweep(
+    runner: Runner,
+) -> None:
+    letter, runner.error = fail(), ValueError()
+    age(DAY * 3)
+    dead_letters.record_success(letter_id=letter.pk)
+
+    fail()
+
+    # It is due at once, and nobody is late with it.
+    assert abs(seconds_until_due(letter)) < 5
+    assert invariants.find_violations() == []
+    assert dead_letters.retry_due() == 1
+    assert Case.objects.get().subject_id == str(letter.pk)
+
+
+def test_what_heals_and_fails_within_its_day_waits_no_longer_than_that() -> None:
+    letter = fail()
+    age(timedelta(hours=23, minutes=55))
+    dead_letters.record_success(letter_id=letter.pk)
+
+    fail()
+
+    letter.refresh_from_db()
+    assert letter.next_run_at == letter.first_failed_at + DAY
+
+
 def test_what_fails_again_later_is_another_row() -> None:
     letter = fail()
     dead_letters.record_success(letter_id=letter.pk)

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 from django.core.management import call_command
-from django.db import connection
+from django.db import connection, transaction
 
 from bookings.models import Booking, BookingHold, SlotClaim, WaitlistEntry
-from recovery import invariants, tasks
+from payments.models import Reconciliation
+from recovery import cases, invariants, rowqueue, senders, tasks
 from recovery.models import (
     Alert,
     AuditEntry,
@@ -285,6 +286,88 @@ def test_a_broken_invariant_is_found(id_: str, break_it: Callable[[], None]) -> 
     for full in (False, True):
         found = {violation.id for violation in invariants.find_violations(full=full)}
         assert id_ in found
+
+
+def stop_senders() -> None:
+    with transaction.atomic():
+        senders.stop(cause="A backup was restored.")
+
+
+def refuse_us(provider: str) -> Callable[[], None]:
+    def open_case() -> None:
+        with transaction.atomic():
+            cases.open_case(
+                cases.Opening(
+                    kind="provider_configuration",
+                    fingerprint=rowqueue.fingerprint_of(provider),
+                    title="It refuses our credentials",
+                    subject_type="provider",
+                    subject_id=provider,
+                )
+            )
+
+    return open_case
+
+
+def try_to_read_stripes_list() -> None:
+    in_a_minute = read_clock() + timedelta(minutes=1)
+    Reconciliation.objects.create(name="events", next_run_at=in_a_minute)
+
+
+def read_stripes_list() -> None:
+    now = read_clock()
+    Reconciliation.objects.create(name="events", read_at=now, next_run_at=now)
+
+
+def leave_stripes_list_alone() -> None:
+    due = read_clock() - timedelta(minutes=6)
+    Reconciliation.objects.create(name="events", next_run_at=due)
+
+
+WAITING: list[tuple[Callable[[], None], Callable[[], None], bool]] = [
+    (messages.mail_not_tried, stop_senders, True),
+    (messages.mail_not_tried, refuse_us("resend"), True),
+    (messages.mail_not_tried, refuse_us("stripe"), False),
+    (messages.clerk_not_asked, refuse_us("clerk"), True),
+    (messages.clerk_not_asked, stop_senders, False),
+    (money.refund_not_tried, stop_senders, True),
+    (money.refund_not_tried, refuse_us("stripe"), True),
+    (money.refund_not_tried, refuse_us("resend"), False),
+    (money.refund_not_tried, try_to_read_stripes_list, True),
+    (money.refund_not_tried, read_stripes_list, False),
+    (money.refund_not_tried, leave_stripes_list_alone, False),
+    (money.card_payment_not_tried, stop_senders, True),
+    (webhook_not_tried, stop_senders, False),
+]
+
+
+@pytest.mark.parametrize(("break_it", "stop", "waits"), WAITING)
+def test_what_waits_for_a_case_or_for_stripes_list_is_not_late(
+    break_it: Callable[[], None], stop: Callable[[], None], *, waits: bool
+) -> None:
+    break_it()
+    assert is_late()
+
+    stop()
+
+    assert is_late() != waits
+
+
+def is_late() -> bool:
+    found = invariants.find_violations(full=True)
+    return any(violation.id.startswith("I11") for violation in found)
+
+
+def test_what_waited_for_a_case_has_five_minutes_when_it_is_over() -> None:
+    messages.mail_not_tried()
+    stop_senders()
+    over = {"status": "RESOLVED", "closed_by": "x", "close_reason": "x"}
+
+    Case.objects.update(closed_at=read_clock() - timedelta(minutes=4), **over)
+    assert not is_late()
+
+    Case.objects.update(closed_at=read_clock() - timedelta(minutes=6))
+    assert is_late()
 
 
 @pytest.mark.case("invariant_violation", "opens")
