@@ -49,10 +49,10 @@ def close_at_the_last_moment(resource: Resource) -> list[Any]:
     has_read, is_closed = threading.Event(), threading.Event()
     win_slot = holds.win_slot
 
-    def win_after_the_closure(*args: Any, **options: Any) -> None:
+    def win_after_the_closure(*args: Any, **options: Any) -> bool:
         has_read.set()
         assert is_closed.wait(20)
-        win_slot(*args, **options)
+        return win_slot(*args, **options)
 
     def close_then() -> Any:
         assert has_read.wait(20)

@@ -11,7 +11,9 @@ from recovery.models import Case, DeadLetter
 from recovery.work import Work, work_of
 from slotbase.lib.clock import Now
 from tests.concurrency.race import at_once, errors_in
+from tests.concurrency.test_closure_races import someone_waits_for_a_lock
 from tests.factories import make_staff
+from tests.product import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -110,7 +112,7 @@ def give_up_while_it_is_discarded(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
             opened.append(threading.Thread(target=processor))
             opened[0].start()
             # As far as it comes: to its end, or to the lock.
-            opened[0].join(3)
+            eventually(lambda: not opened[0].is_alive() or someone_waits_for_a_lock())
 
     def processor() -> None:
         try:

@@ -58,6 +58,7 @@ AFTER_COMMIT = "committed"  # one that the workers bring with them
 QUEUES_OF_MONEY = (
     *("card_payment", "refund", "stripe_events"),
     *("workflow", "email", "profiles", "invariants", "alert"),
+    *("comparison", "dead_letter"),
 )
 OF_THE_WAITLIST = "waitlist.passing_on"  # in test_waitlist.py
 POINTS_OF_MONEY = ("booking.asked", "booking.confirming", "email.rendered")
