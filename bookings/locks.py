@@ -404,24 +404,6 @@ def insert_hold(hold: BookingHold, units: dict[int, int], terms: Terms) -> bool:
     return True
 
 
-_IN_THE_WAY = """
-SELECT c.unit_id, c.hold_id, h.status = 'ACTIVE' AND h.expires_at <= slotbase_now()
-FROM bookings_slotclaim c LEFT JOIN bookings_bookinghold h ON h.id = c.hold_id
-WHERE int8range(c.unit_id, c.unit_id, '[]') && int8range(%s, %s, '[]')
-  AND c.unit_id = ANY(%s::bigint[])
-  AND c.during && tstzrange(%s, %s)
-"""
-
-
-@dataclass(frozen=True)
-class InTheWay:
-    """A claim that overlaps with a wanted time, and whether its hold has run out."""
-
-    unit_id: int
-    hold_id: UUID | None
-    has_expired: bool
-
-
 @transaction_required
 def insert_hold_or_nothing(
     hold: BookingHold, units: dict[int, int], terms: Terms
@@ -432,16 +414,6 @@ def insert_hold_or_nothing(
             return True
         transaction.set_rollback(True)
     return False
-
-
-def see_who_is_in_the_way(occupied: Interval, unit_ids: list[int]) -> list[InTheWay]:
-    """The claims on these units that overlap, without locking anything."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            _IN_THE_WAY,
-            [min(unit_ids), max(unit_ids), unit_ids, occupied.start, occupied.end],
-        )
-        return [InTheWay(*row) for row in cursor.fetchall()]
 
 
 _INSERT_MOVED = """

@@ -277,6 +277,34 @@ def is_closed(hold: BookingHold) -> bool:
     return is_inside or not rules.units
 
 
+_IN_THE_WAY = """
+SELECT c.unit_id, c.hold_id, h.status = 'ACTIVE' AND h.expires_at <= slotbase_now()
+FROM bookings_slotclaim c LEFT JOIN bookings_bookinghold h ON h.id = c.hold_id
+WHERE int8range(c.unit_id, c.unit_id, '[]') && int8range(%s, %s, '[]')
+  AND c.unit_id = ANY(%s::bigint[])
+  AND c.during && tstzrange(%s, %s)
+"""
+
+
+@dataclass(frozen=True)
+class InTheWay:
+    """A claim that overlaps with a wanted time, and whether its hold has run out."""
+
+    unit_id: int
+    hold_id: UUID | None
+    has_expired: bool
+
+
+def see_who_is_in_the_way(occupied: Interval, unit_ids: list[int]) -> list[InTheWay]:
+    """The claims on these units that overlap, without locking anything."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _IN_THE_WAY,
+            [min(unit_ids), max(unit_ids), unit_ids, occupied.start, occupied.end],
+        )
+        return [InTheWay(*row) for row in cursor.fetchall()]
+
+
 #: An offer that is over, though no sweep has come by yet.
 HAS_RUN_OUT = Q(status=WaitlistStatus.OFFERED, hold__expires_at__lte=Now())
 

@@ -16,11 +16,10 @@ from bookings.locks import (
     lock_line,
     lock_line_behind,
     lock_resource,
-    see_who_is_in_the_way,
     waiting_in,
 )
 from bookings.models import BookingHold, SlotClaim
-from bookings.queries import around
+from bookings.queries import around, see_who_is_in_the_way
 from bookings.rules import Rules
 from bookings.services.grace import settle_expiring_payables
 from bookings.services.line import pass_on
