@@ -54,6 +54,9 @@ NATIVE_PICKERS: dict[Any, dict[str, Any]] = {
     models.TimeField: {"widget": forms.TimeInput({"type": "time"}, format="%H:%M")},
 }
 
+# The lookups of the filters that a name in `list_filter` stands for.
+_ASKED_OF_A_FIELD = ("exact", "id__exact", "isnull")
+
 
 class CappedPaginator(Paginator):  # type: ignore[type-arg]
     """Counts no further than `limit`, so that a list of millions opens at once."""
@@ -203,7 +206,7 @@ class BackOfficeAdmin(ModelAdmin[Row]):
                 asked.add(getattr(each, "parameter_name", ""))
             else:
                 field = each[0] if isinstance(each, tuple) else each
-                asked |= {f"{field}__exact", f"{field}__id__exact", f"{field}__isnull"}
+                asked |= {field, *(f"{field}__{each}" for each in _ASKED_OF_A_FIELD)}
         return lookup in asked
 
     def hidden_fields(

@@ -265,6 +265,7 @@ WITHOUT = {
     "Heartbeat": "a sign of life",
     "AlertNotice": "what was told; how that went stands beside it",
     "ReconciledDay": "sums that were seen",
+    "ProviderStatus": "what was heard of it last",
     "Group": "written by the code",
 }
 

@@ -88,6 +88,7 @@ def rows(client: Client, superuser: User, settings: Any) -> Client:
     dead_letters.record_failure(work_of("bookings.expire_holds"), ValueError())
     booking = Booking.objects.get()
     make_entry(resource=booking.resource)
+    Reconciliation.objects.get_or_create(name="payments")
     ReconciledDay.objects.create(
         name="payments", day=date(2030, 1, 1), currency="EUR", began_at=read_clock()
     )
