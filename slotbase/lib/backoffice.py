@@ -55,7 +55,7 @@ NATIVE_PICKERS: dict[Any, dict[str, Any]] = {
 }
 
 # The lookups of the filters that a name in `list_filter` stands for.
-_ASKED_OF_A_FIELD = ("exact", "id__exact", "isnull")
+_ASKED_OF_A_FIELD = ("", "__exact", "__id__exact", "__isnull")
 
 
 class CappedPaginator(Paginator):  # type: ignore[type-arg]
@@ -206,7 +206,7 @@ class BackOfficeAdmin(ModelAdmin[Row]):
                 asked.add(getattr(each, "parameter_name", ""))
             else:
                 field = each[0] if isinstance(each, tuple) else each
-                asked |= {field, *(f"{field}__{each}" for each in _ASKED_OF_A_FIELD)}
+                asked |= {f"{field}{each}" for each in _ASKED_OF_A_FIELD}
         return lookup in asked
 
     def hidden_fields(
