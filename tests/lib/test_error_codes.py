@@ -68,7 +68,7 @@ def test_only_what_may_succeed_later_is_retryable() -> None:
     retryable = {kind.code for kind in list_kinds() if kind.retryable}
 
     assert retryable == {
-        *("idempotency_in_progress", "hold_limit", "rate_limited"),
+        *("idempotency_in_progress", "hold_limit", "waitlist_limit", "rate_limited"),
         *("auth_unavailable", "try_again"),
     }
 

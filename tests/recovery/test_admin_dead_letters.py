@@ -26,6 +26,12 @@ def olga() -> User:
     return make_staff("operations", name="Olga Ober")
 
 
+@pytest.fixture(autouse=True)
+def _nobody_here_runs_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a web process: who has loaded the worker could run them."""
+    monkeypatch.setattr(dead_letters, "_runner", [dead_letters._refuse])
+
+
 @pytest.fixture
 def operator(client: Client, olga: User) -> Client:
     client.force_login(olga)

@@ -185,7 +185,7 @@ def test_every_argument_of_our_tasks_is_kept() -> None:
             if each.kind is not each.VAR_KEYWORD
         ]
         for given in names:
-            value = "money" if given in {"queue", "subscriber"} else ID
+            value = "money" if given in {"queue", "subscriber", "channel"} else ID
             assert work_of(name, {given: value}).kwargs == {given: value}, name
 
 
