@@ -270,7 +270,9 @@ def test_what_is_disputed_cannot_be_refunded_until_it_is_won(
     ]
 
 
-def test_a_lost_dispute_keeps_the_money(sandbox: OwnSandbox) -> None:
+def test_a_lost_dispute_keeps_the_money_unless_it_is_won_after_all(
+    sandbox: OwnSandbox,
+) -> None:
     intent = paid_intent(sandbox)
     dispute = tell(sandbox, "disputes", charge=intent.latest_charge, amount=1000)
 
@@ -280,8 +282,11 @@ def test_a_lost_dispute_keeps_the_money(sandbox: OwnSandbox) -> None:
     found = stripe_of(sandbox).v1.disputes.list({"payment_intent": intent.id}).data
     assert [(each.status, each.amount) for each in found] == [("lost", 1000)]
     assert "charge.dispute.funds_reinstated" not in event_types(sandbox)
-    wish = {"dispute": dispute["id"], "status": "won"}
+    wish = {"dispute": dispute["id"], "status": "needs_response"}
     assert sandbox.post("/_sandbox/stripe/disputes", wish).status_code == 400
+
+    tell(sandbox, "disputes", dispute=dispute["id"], status="won")
+    assert "charge.dispute.funds_reinstated" in event_types(sandbox)
 
 
 def test_an_inquiry_takes_no_money(sandbox: OwnSandbox) -> None:
