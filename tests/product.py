@@ -32,6 +32,7 @@ from slotbase.devstack.state import CHECKOUT, State
 
 # The tests' own services must not be taken for ones that the product should use.
 OWN_SETTINGS = ("DATABASE_URL", "REDIS_URL", "CACHE_URL", "DJANGO_SETTINGS_MODULE")
+PARTS = ("SUPERVISOR_PID", "WEB_PID", "WORKER_PIDS", "BEAT_PID", "VALKEY_PID")
 PREFIXES = ("CLERK_", "SANDBOX_", "APP_", "STRIPE_API_", "RESEND_API_")
 
 
@@ -87,6 +88,11 @@ class Product:
         """Send a signal to every process in the group of a part."""
         for pid in self.pids(name):
             os.killpg(os.getpgid(pid), number)
+
+    def go_on(self) -> None:
+        """Whatever was stopped works again."""
+        for name in PARTS:
+            self.signal(name, signal.SIGCONT)
 
     def move_clock(self, change: str) -> None:
         """Move the clock of every process at once."""
@@ -263,22 +269,31 @@ def eventually(condition: Callable[[], Any], *, seconds: float = 30) -> Any:
     return result
 
 
-@pytest.fixture(scope="session")
-def _started_product() -> Iterator[Product]:
+@contextmanager
+def started() -> Iterator[Product]:
+    """A product of one's own, in which no other test has left anything to tell."""
     with tempfile.TemporaryDirectory(prefix="slotbase-product-") as folder:
         product = Product(Path(folder))
         done = product.devstack("up")
         assert done.returncode == 0, done.stdout + done.stderr
+        try:
+            yield product
+        finally:
+            product.go_on()  # or its end would be waited for
+            product.devstack("clean")
+
+
+@pytest.fixture(scope="session")
+def _started_product() -> Iterator[Product]:
+    with started() as product:
         yield product
-        product.devstack("clean")
 
 
 @pytest.fixture
 def product(_started_product: Product) -> Iterator[Product]:
     """The running product, healthy and with the right clock before and after."""
     yield _started_product
-    for name in ("SUPERVISOR_PID", "WEB_PID", "WORKER_PIDS", "BEAT_PID", "VALKEY_PID"):
-        _started_product.signal(name, signal.SIGCONT)
+    _started_product.go_on()
     _started_product.move_clock("reset")
     broken = _started_product.rows(
         "SELECT x.hold_id, y.hold_id FROM bookings_slotclaim x"

@@ -22,6 +22,12 @@ CROWD, LETTERS = 6, 12
 WORK = work_of("bookings.expire_holds")
 
 
+@pytest.fixture(autouse=True)
+def _every_task_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody here runs tasks, though another test may have loaded the worker."""
+    monkeypatch.setattr(dead_letters, "_runner", [dead_letters._refuse])
+
+
 def fail(work: Work = WORK, *, is_permanent: bool = False) -> None:
     dead_letters.record_failure(work, ValueError(), is_permanent=is_permanent)
 

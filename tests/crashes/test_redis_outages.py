@@ -15,7 +15,6 @@ from tests.crashes.load import (
     median,
     require_all_is_done,
     slowest,
-    statuses,
 )
 from tests.product import Product, eventually
 
@@ -45,8 +44,10 @@ def flushed(product: Product) -> Iterator[None]:
 def are_stopped_between_transactions(product: Product) -> bool:
     """Stop the workers; not so that one keeps rows locked, which is another fault."""
     product.signal("WORKER_PIDS", signal.SIGSTOP)
+    # By itself: PostgreSQL may look at its sessions before it sleeps.
+    product.rows("SELECT pg_sleep(0.5)")
     stuck = product.rows(
-        "SELECT pid FROM pg_stat_activity, pg_sleep(0.5)"
+        "SELECT pid FROM pg_stat_activity"
         " WHERE state IN ('idle in transaction', 'idle in transaction (aborted)')"
         " AND state_change < clock_timestamp() - interval '400 ms'"
     )
@@ -115,7 +116,7 @@ def test_customers_do_not_notice_and_all_is_done_within_a_minute(
     if survived:
         now = product.pids("WORKER_PIDS") + product.pids("BEAT_PID")
         assert now == workers_and_beat
-    assert set(statuses(load.answers)) <= {200, 201, 204}
+    assert [each for each in load.answers if each.status not in {200, 201, 204}] == []
     assert slowest(load.answers) < 10
     assert median(disturbed) <= 2 * median(undisturbed)
     require_all_is_done(product, ledger)
