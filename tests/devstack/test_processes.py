@@ -10,7 +10,11 @@ import pytest
 from slotbase.devstack.processes import end_group, identity
 from tests.devstack.tiny import PARENT, wait_until
 
-SLEEP = "import time; print(flush=True); time.sleep(600)"
+# Whoever runs the tests in the background may have told them to ignore SIGINT.
+SLEEP = (
+    "import signal, time; signal.signal(signal.SIGINT, signal.SIG_DFL);"
+    " print(flush=True); time.sleep(600)"
+)
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 
