@@ -7,7 +7,7 @@ UV := .venv/bin/uv
 
 .DEFAULT_GOAL := help
 .PHONY: help bootstrap run up down demo test coverage check lint types contracts migrations \
-        deploy size bench lock clean
+        deploy size bench messages screenshots lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,6 +66,14 @@ size: bootstrap ## functions and modules stay small
 
 bench: bootstrap ## measure it
 	@$(PY) -m bench
+
+messages: export DEBUG = true
+messages: bootstrap ## list in each language what the templates say now, and compile it
+	@$(PY) -m slotbase.devstack.messages
+
+screenshots: bootstrap ## renew the pictures of all mails in docs/mails
+	@$(PY) -m slotbase.devstack.browser && \
+	 $(PY) -m pytest -q tests/browser/test_mails.py -k pictures --write-pictures
 
 COMPILE := pip compile pyproject.toml --universal --generate-hashes --no-emit-index-url \
            -q --custom-compile-command "make lock"

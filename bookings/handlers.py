@@ -2,10 +2,9 @@
 
 from uuid import UUID
 
-from bookings.queries import find_booking_of
 from bookings.services.closures import close_anew
-from bookings.services.messages import tell_refund_delayed
 from bookings.services.moved_clocks import find_moved_bookings
+from bookings.services.refund_messages import tell_refund
 from bookings.services.settling import settle_payable
 from recovery.models import OutboxEvent
 from recovery.outbox import Subscriber, subscribe
@@ -16,13 +15,10 @@ def _settle(event: OutboxEvent) -> None:
 
 
 def _tell_customer(event: OutboxEvent) -> None:
-    """A refund did not arrive: its customer should not find out by waiting."""
-    if booking := find_booking_of(UUID(event.data["payable"])):
-        tell_refund_delayed(
-            booking,
-            refund_id=UUID(event.subject_id),
-            amount_minor=event.data["amount_minor"],
-        )
+    """A refund arrived, or did not: its customer should not find out by waiting."""
+    tell_refund(
+        payable_id=UUID(event.data["payable"]), refund_id=UUID(event.subject_id)
+    )
 
 
 def _look_at_clocks(event: OutboxEvent) -> None:
@@ -43,7 +39,14 @@ subscribe(
 subscribe(
     Subscriber(
         "bookings.refunds",
-        events=frozenset({"payments.refund_failed"}),
+        events=frozenset(
+            {
+                "payments.refund_failed",
+                "payments.refund_settled",
+                "payments.refund_paid_otherwise",
+                "payments.refund_handed_over",
+            }
+        ),
         handle=_tell_customer,
     )
 )

@@ -129,13 +129,21 @@ def quiet_end(
     zone: ZoneInfo, quiet_from: time | None, quiet_until: time | None, now: datetime
 ) -> datetime | None:
     """When the quiet hours end in which this moment is; None outside of them."""
+    night = quiet_hours(zone, quiet_from, quiet_until, now)
+    return night.end if night else None
+
+
+def quiet_hours(
+    zone: ZoneInfo, quiet_from: time | None, quiet_until: time | None, now: datetime
+) -> Interval | None:
+    """The quiet hours in which this moment is; None outside of them."""
     if quiet_from is None or quiet_until is None or quiet_from == quiet_until:
         return None
     today = now.astimezone(zone).date()
     nights = (
         _between(zone, day, quiet_from, quiet_until) for day in (today - DAY, today)
     )
-    return next((each.end for each in nights if each.start <= now < each.end), None)
+    return next((each for each in nights if each.start <= now < each.end), None)
 
 
 def local_days(zone: ZoneInfo, start: datetime, end: datetime) -> list[date]:

@@ -2,8 +2,8 @@
 
 Lock order of the whole product: IdempotencyRecord, User, Resource, DateException, Hold,
 Booking, WaitlistEntry, Payable, CardPayment, OfflinePayment, Refund, Dispute, receipt
-counter, Notification, other recovery rows; many of a kind by primary key. A claim is
-never locked: the row lock of its hold guards it.
+counter, Notification, PushDevice, other recovery rows; many of a kind by primary key. A
+claim is never locked: the row lock of its hold guards it.
 """
 
 from collections.abc import Sequence
@@ -170,6 +170,15 @@ def claim_due_holds(limit: int) -> list[UUID]:
         .select_for_update(skip_locked=True)
         .values_list("pk", flat=True)[:limit]
     )
+
+
+@transaction_required
+def lock_unattended(holds: QuerySet[BookingHold], limit: int) -> list[BookingHold]:
+    """Lock those of these holds that nobody else is at, the first to end first."""
+    free = holds.order_by("expires_at").select_for_update(
+        of=("self",), skip_locked=True
+    )
+    return list(free[:limit])
 
 
 @transaction_required

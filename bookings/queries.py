@@ -250,6 +250,14 @@ def find_booking_of(payable_id: UUID) -> Booking | None:
     return bookings.filter(payable=payable_id).first()
 
 
+def find_sale_of(payable_id: UUID) -> Booking | BookingHold | None:
+    """The booking that this money is for, else the hold that it was meant for."""
+    if booking := find_booking_of(payable_id):
+        return booking
+    holds = BookingHold.objects.select_related("resource__venue")
+    return holds.filter(payable=payable_id).order_by("-id").first()
+
+
 def is_there_already(hold: BookingHold) -> bool:
     """Whether its customer has held or booked the resource at that time since."""
     mine = BookingHold.objects.filter(

@@ -3,7 +3,7 @@
 from celery import shared_task
 from django.conf import settings
 
-from bookings.services import closures, endings, holds, waitlist
+from bookings.services import closures, endings, expiring, holds, waitlist
 
 
 @shared_task(name="bookings.expire_holds")
@@ -11,6 +11,14 @@ def expire_holds(**_: object) -> None:
     """Tidy up holds that have run out, batch by batch."""
     limit = settings.SWEEP_BATCH_SIZE
     while holds.expire_due_holds(limit=limit) == limit:
+        pass
+
+
+@shared_task(name="bookings.warn_of_expiring_holds")
+def warn_of_expiring_holds(**_: object) -> None:
+    """Tell who holds a slot that it will be lost in a moment, batch by batch."""
+    limit = settings.SWEEP_BATCH_SIZE
+    while expiring.warn_of_expiring_holds(limit=limit) == limit:
         pass
 
 

@@ -8,5 +8,6 @@ class NotificationsConfig(AppConfig):
 
     def ready(self) -> None:
         """Load what registers itself."""
-        from notifications import invariants  # noqa: F401, PLC0415 - importing registers
-        from notifications.services import sending  # noqa: F401, PLC0415 - so does this
+        # ruff: noqa: F401, PLC0415 - importing registers, once the models are loaded
+        from notifications import handlers, invariants
+        from notifications.services import budget, push_guard, sending

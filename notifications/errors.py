@@ -9,3 +9,11 @@ class UnknownTemplate(ValueError):
 
 class MessageNotFound(NotFound):
     """There is no such message."""
+
+
+class SuppressionNotFound(NotFound):
+    """There is no such entry in the list of addresses that take no mail."""
+
+
+class DeviceNotFound(NotFound):
+    """There is no such device."""

@@ -1,5 +1,6 @@
 """What must always hold for messages."""
 
+from notifications.kinds import KINDS
 from notifications.models import Notification
 from notifications.states import NOTIFICATION_MOVES
 from recovery import rowqueue, senders
@@ -14,6 +15,16 @@ from recovery.invariants import (
 from recovery.privileges import never_delete
 
 never_delete(Notification)
+
+NEED_NOT_ARRIVE = ", ".join(
+    f"'{name}'" for name, kind in KINDS.items() if not kind.must_arrive
+)
+# While mails go out as fast as they may, or a quota is used up, some wait for long.
+AT_FULL_BUDGET = (
+    "AND NOT (channel = 'EMAIL' AND EXISTS (SELECT FROM notifications_sendbudget b"
+    " WHERE b.provider = 'resend' AND (b.next_at > slotbase_now() - interval '1 minute'"
+    " OR b.paused_until > slotbase_now() - interval '5 minutes')))"
+)
 
 recent(
     "notification",
@@ -53,16 +64,32 @@ register(
         "A mail that is due has been tried within five minutes.",
         overdue(
             "notifications_notification",
+            more=f"AND channel = 'EMAIL' {AT_FULL_BUDGET}",
             waits_for=(senders.RESTORED, rowqueue.fingerprint_of("resend")),
         ),
         is_safety=False,
     ),
     Invariant(
+        "I11.push",
+        "A push that is due has been tried within five minutes.",
+        overdue(
+            "notifications_notification",
+            more="AND channel = 'PUSH'",
+            waits_for=(senders.RESTORED, rowqueue.fingerprint_of("fcm")),
+        ),
+        is_safety=False,
+    ),
+    Invariant(
         "I18.notification",
-        "A message that gave up has a case.",
+        "A mail that must arrive and did not has a case, or is told by push.",
         "SELECT id FROM notifications_notification n"
         f" WHERE {only('n.id', 'notification')}"
-        " AND status IN ('FAILED', 'UNKNOWN') AND NOT EXISTS ("
+        " AND channel = 'EMAIL' AND status IN ('FAILED', 'UNKNOWN', 'BOUNCED')"
+        f" AND template NOT IN ({NEED_NOT_ARRIVE}) AND NOT EXISTS ("
+        " SELECT FROM notifications_notification p"
+        " WHERE p.subject_type = n.subject_type AND p.subject_id = n.subject_id"
+        " AND starts_with(p.dedupe_key, n.dedupe_key || ':push:')"
+        " AND (p.next_run_at IS NOT NULL OR p.sent_at IS NOT NULL)) AND NOT EXISTS ("
         " SELECT FROM recovery_case c"
         " WHERE c.fingerprint = 'notification_undeliverable:' || n.id)",
     ),

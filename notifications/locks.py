@@ -1,10 +1,20 @@
 """Every lock of this app: notifications, late in the lock order (bookings/locks.py)."""
 
+from collections.abc import Collection
+from datetime import timedelta
 from uuid import UUID
 
-from notifications.errors import MessageNotFound
-from notifications.models import Notification
+from django.db.models import Q
+
+from notifications.errors import (
+    DeviceNotFound,
+    MessageNotFound,
+    SuppressionNotFound,
+)
+from notifications.models import Notification, PushDevice, Suppression
+from notifications.states import Channel, DeviceStatus
 from recovery.rowqueue import LateRecord
+from slotbase.lib.clock import Now
 from slotbase.lib.db import transaction_required
 
 
@@ -23,10 +33,25 @@ def lock_leased(row: Notification) -> Notification:
 
 
 @transaction_required
-def lock_by_key(dedupe_key: str) -> Notification | None:
-    """The message with this key, locked, if there is one."""
+def lock_by_keys(dedupe_key: str) -> list[Notification]:
+    """The mail with this key and the pushes that say the same, locked by their ids."""
+    keys = Q(dedupe_key=dedupe_key) | Q(dedupe_key__startswith=f"{dedupe_key}:push:")
     locked = Notification.objects.select_for_update(of=("self",))
-    return locked.filter(dedupe_key=dedupe_key).first()
+    return list(locked.filter(keys).order_by("pk"))
+
+
+@transaction_required
+def lock_about(
+    subject_type: str, subject_id: str, templates: Collection[str]
+) -> list[Notification]:
+    """The messages of these kinds about something that may still go out, locked."""
+    about = Notification.objects.filter(
+        subject_type=subject_type,
+        subject_id=subject_id,
+        template__in=templates,
+        next_run_at__isnull=False,
+    )
+    return list(about.select_for_update(of=("self",)).order_by("pk"))
 
 
 @transaction_required
@@ -40,3 +65,94 @@ def lock_message(message_id: UUID) -> Notification:
     if (message := locked.filter(pk=message_id).first()) is None:
         raise MessageNotFound
     return message
+
+
+@transaction_required
+def lock_suppression(suppression_id: UUID) -> Suppression:
+    """An address that takes no mail, locked.
+
+    Raises:
+        SuppressionNotFound: there is none.
+    """
+    locked = Suppression.objects.select_for_update(of=("self",))
+    if (suppression := locked.filter(pk=suppression_id).first()) is None:
+        raise SuppressionNotFound
+    return suppression
+
+
+@transaction_required
+def lock_device(device_id: UUID) -> PushDevice:
+    """A device, locked.
+
+    Raises:
+        DeviceNotFound: there is none.
+    """
+    locked = PushDevice.objects.select_for_update(of=("self",))
+    if (device := locked.filter(pk=device_id).first()) is None:
+        raise DeviceNotFound
+    return device
+
+
+@transaction_required
+def lock_registered(token_hash: str) -> PushDevice | None:
+    """The device with a token, locked; None if it was tidied away at this moment."""
+    locked = PushDevice.objects.select_for_update(of=("self",))
+    return locked.filter(token_hash=token_hash).first()
+
+
+@transaction_required
+def lock_device_of(user_id: UUID, device_id: UUID) -> PushDevice:
+    """A device of somebody, locked.
+
+    Raises:
+        DeviceNotFound: there is none, or it is another one's.
+    """
+    locked = PushDevice.objects.select_for_update(of=("self",))
+    if (device := locked.filter(pk=device_id, user=user_id).first()) is None:
+        raise DeviceNotFound
+    return device
+
+
+@transaction_required
+def lock_mail_of(*, provider_id: str, message_id: str) -> Notification | None:
+    """The mail that Resend knows by an id, or by the id of ours in its tag, locked.
+
+    Of two mails with one tag, Resend's id says which one is ours.
+    """
+    locked = Notification.objects.select_for_update(of=("self",))
+    if found := locked.filter(provider_id=provider_id).first():
+        return found
+    if not message_id:
+        return None
+    mails = locked.filter(pk=message_id, channel=Channel.EMAIL, provider_id="")
+    return mails.first()
+
+
+@transaction_required
+def lock_surplus_devices(user_id: UUID, *, kept: int) -> list[PushDevice]:
+    """All devices of somebody but those that showed themselves last, locked."""
+    mine = PushDevice.objects.filter(user=user_id, status=DeviceStatus.ACTIVE)
+    surplus = mine.order_by("-last_seen_at", "-pk").values_list("pk", flat=True)[kept:]
+    locked = mine.select_for_update(of=("self",)).filter(pk__in=list(surplus))
+    return list(locked.order_by("pk"))
+
+
+@transaction_required
+def lock_unseen_devices(unseen_for: timedelta, *, limit: int) -> list[PushDevice]:
+    """Devices that have not shown themselves for so long, and that nobody works on."""
+    unseen = PushDevice.objects.filter(
+        status=DeviceStatus.ACTIVE, last_seen_at__lte=Now() - unseen_for
+    ).order_by("last_seen_at")
+    return list(unseen.select_for_update(of=("self",), skip_locked=True)[:limit])
+
+
+@transaction_required
+def lock_ended_devices(
+    status: DeviceStatus, ended_for: timedelta, *, limit: int
+) -> list[PushDevice]:
+    """Devices that ended so for so long, still have a token, and are not worked on."""
+    ended = PushDevice.objects.filter(
+        status=status, ended_at__lte=Now() - ended_for
+    ).exclude(sealed_token="")
+    locked = ended.select_for_update(of=("self",), skip_locked=True)
+    return list(locked.order_by("ended_at")[:limit])

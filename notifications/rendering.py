@@ -1,139 +1,131 @@
-"""Turns a template and its context into a mail: subject, text and HTML.
+"""Turns a kind of message and its context into a mail, or into a push.
 
-The templates are in `templates/email`, three files each. Contexts hold numbers and
-moments; words for people are made here, in the venue's zone and currency.
+All words of a mail stand once, as plain text, in `templates/email/<kind>.txt`: the
+first line is the subject, what follows are paragraphs. Both its parts are made of them,
+by `base.html` and `base.txt`, so they say the same, and what people typed is text in
+both. `templates/push/<kind>.txt` has a title and a body.
 """
 
+import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
-from django.template.loader import render_to_string
+from django.template import Context, Engine
 
+from notifications.calendars import attach_calendar
 from notifications.errors import UnknownTemplate
-from slotbase.lib.money import format_money
+from notifications.kinds import Kind, find_kind
+from notifications.states import Channel
+from notifications.wording import language_of, put_in_words, speaking, to_one_line
 
-_SLOT = frozenset({"title", "venue_name", "time_zone", "start_time", "end_time"})
-# What goes back, by card or at the venue, and what is kept or still to be paid.
-_MONEY_BACK = frozenset(
-    {"currency", "refund_minor", "payout_minor", "fee_kept_minor", "fee_due_minor"}
-)
 LONGEST_SUBJECT = 200
-
-
-@dataclass(frozen=True)
-class Template:
-    """What a template is made of; a new version for a new meaning of its context."""
-
-    needs: frozenset[str]
-    version: int = 1
-
-
-TEMPLATES: Mapping[str, Template] = {
-    "booking_confirmed": Template(_SLOT | {"reference", "price_minor", "currency"}),
-    "booking_moved": Template(_SLOT | {"reference", "currency", "was_local"}),
-    "booking_cancelled": Template(
-        _SLOT | _MONEY_BACK | {"reference", "in_dispute_minor"}, version=2
-    ),
-    "refund_promised": Template(_SLOT | _MONEY_BACK | {"reference"}),
-    "late_payment_refunded": Template(_SLOT | _MONEY_BACK | {"is_all"}, version=2),
-    "waitlist_offered": Template(_SLOT | {"price_minor", "currency", "offered_until"}),
-    "waitlist_lapsed": Template(_SLOT | {"currency"}),
-    "refund_delayed": Template(_SLOT | {"reference", "refund_minor", "currency"}),
-}
+LONGEST_TITLE, LONGEST_BODY = 100, 300
+_BLANK_LINES = re.compile(r"\n\s*\n")
 
 
 @dataclass(frozen=True)
 class Rendered:
-    """A mail, ready to be sent."""
+    """A mail, ready to be sent; `attachments` are as Resend takes them."""
 
     subject: str
     html: str
     text: str
+    attachments: tuple[Mapping[str, str], ...] = ()
 
-    def as_json(self) -> dict[str, str]:
+    def as_json(self) -> dict[str, Any]:
         """For the column that keeps it."""
-        return asdict(self)
+        mail = {"subject": self.subject, "html": self.html, "text": self.text}
+        files = [dict(each) for each in self.attachments]
+        return {**mail, "attachments": files} if files else mail
 
 
-def find_template(name: str, context: Mapping[str, Any]) -> Template:
-    """The template of this name, if the context has all that it needs.
+@dataclass(frozen=True)
+class Pushed:
+    """A push, ready to be sent."""
+
+    title: str
+    body: str
+
+
+def render(
+    name: str,
+    context: Mapping[str, Any],
+    *,
+    person: str,
+    locale: str = "en",
+    unsubscribe_url: str = "",
+    at: datetime | None = None,
+) -> Rendered:
+    """The mail for a person of this name, which may be empty, in their language.
+
+    `at` is when it was caused, which its calendar file tells. A link to unsubscribe is
+    only in mails that one may choose not to get.
 
     Raises:
-        UnknownTemplate: there is none, or something is missing.
+        UnknownTemplate: there is no such mail, or the context lacks something.
     """
-    template = TEMPLATES.get(name)
-    if template is None:
-        raise UnknownTemplate(f"There is no template {name}.")
-    if missing := template.needs - context.keys():
-        raise UnknownTemplate(f"{name} also needs: {', '.join(sorted(missing))}.")
-    return template
+    kind = _find(name, context, Channel.EMAIL)
+    language = language_of(locale)
+    with speaking(language):
+        words = put_in_words(context)
+        subject, *paragraphs = _split(_fill(f"email/{name}.txt", words))
+        page = {
+            **words,
+            "language": language,
+            "person": to_one_line(person),
+            "subject": subject,
+            "lead": paragraphs[0],
+            "facts": _list_facts(words),
+            "paragraphs": paragraphs[1:],
+            "unsubscribe_url": unsubscribe_url if kind.is_optional else "",
+        }
+        html = _fill("email/base.html", page, autoescape=True)
+        text = _fill("email/base.txt", page).strip() + "\n"
+    files = attach_calendar(kind.calendar, context, at)
+    return Rendered(subject[:LONGEST_SUBJECT], html, text, files)
 
 
-def render(name: str, context: Mapping[str, Any], *, person: str) -> Rendered:
-    """The mail for a person of this name, which may be empty.
+def render_push(name: str, context: Mapping[str, Any], locale: str = "en") -> Pushed:
+    """The push in this language, short enough for a screen.
 
     Raises:
-        UnknownTemplate: there is none, or the context lacks something.
+        UnknownTemplate: there is no such push, or the context lacks something.
     """
-    find_template(name, context)
-    words = {**context, **_in_words(context), "person": person}
-    subject, text, html = (
-        render_to_string(f"email/{name}.{kind}", words)
-        for kind in ("subject.txt", "txt", "html")
-    )
-    return Rendered(
-        subject=_one_line(subject)[:LONGEST_SUBJECT],
-        html=html,
-        text=text.strip() + "\n",
-    )
+    _find(name, context, Channel.PUSH)
+    with speaking(language_of(locale)):
+        title, *body = _lines(_fill(f"push/{name}.txt", put_in_words(context)))
+    return Pushed(_cut(title, LONGEST_TITLE), _cut(" ".join(body), LONGEST_BODY))
 
 
-def _one_line(text: str) -> str:
-    # Line breaks would let a title add headers of its own.
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+def _find(name: str, context: Mapping[str, Any], channel: Channel) -> Kind:
+    kind = find_kind(name, context)
+    if channel not in kind.channels:
+        raise UnknownTemplate(f"{name} does not go out by {channel.lower()}.")
+    return kind
 
 
-def _in_words(context: Mapping[str, Any]) -> dict[str, str]:
-    currency = context["currency"]
-    amounts = {
-        name.removesuffix("_minor"): format_money(value, currency)
-        for name, value in context.items()
-        if name.endswith("_minor")
-    }
-    words = {**amounts, "when": _say_slot(context), "was": ""}
-    if "offered_until" in context:
-        words["until"] = _say_moment(context["offered_until"], context["time_zone"])
-    if context.get("was_local"):
-        words["was"] = _say_local(datetime.fromisoformat(context["was_local"]))
-    return words
+def _fill(name: str, words: Mapping[str, Any], *, autoescape: bool = False) -> str:
+    template = Engine.get_default().get_template(name)
+    return template.render(Context(dict(words), autoescape=autoescape))
 
 
-def _say_moment(moment: str, time_zone: str) -> str:
-    """`Friday, 27 November 2026, 13:00 (Europe/Berlin)`."""
-    local = datetime.fromisoformat(moment).astimezone(ZoneInfo(time_zone))
-    return f"{_say_local(local)} ({time_zone})"
+def _split(text: str) -> list[str]:
+    """Paragraphs of one line each; the layout of a template is not that of a mail."""
+    return [*filter(None, map(to_one_line, _BLANK_LINES.split(text)))]
 
 
-def _say_local(local: datetime) -> str:
-    """`Friday, 27 November 2026, 13:00`, by the clocks that are meant."""
-    return f"{_say_day(local)}, {local:%H:%M}"
+def _lines(text: str) -> list[str]:
+    return [*filter(None, map(to_one_line, text.splitlines()))]
 
 
-def _say_day(local: datetime) -> str:
-    return f"{local:%A}, {local.day} {local:%B %Y}"
+def _list_facts(words: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What, where and when; names are ours, so the first colon ends them."""
+    lines = _lines(_fill("email/facts.txt", words))
+    parts = (line.partition(": ") for line in lines)
+    return [(name, value) for name, _, value in parts]
 
 
-def _say_slot(context: Mapping[str, Any]) -> str:
-    """`Friday, 27 November 2026, 13:00 to 14:00 (Europe/Berlin)`."""
-    zone = ZoneInfo(context["time_zone"])
-    start, end = (
-        datetime.fromisoformat(context[name]).astimezone(zone)
-        for name in ("start_time", "end_time")
-    )
-    until = f"{end:%H:%M}"
-    if start.date() != end.date():
-        until = f"{_say_day(end)}, {until}"
-    return f"{_say_day(start)}, {start:%H:%M} to {until} ({zone.key})"
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 1].rstrip() + "…"

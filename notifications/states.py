@@ -10,11 +10,18 @@ class NotificationStatus(TextChoices):
     SENDING = "SENDING"
     RETRY = "RETRY"
     SENT = "SENT"
+    # What the provider told of it since.
+    DELIVERED = "DELIVERED"
+    DELAYED = "DELAYED"
+    BOUNCED = "BOUNCED"
+    COMPLAINED = "COMPLAINED"
     FAILED = "FAILED"
     # It may have gone out or not, and nobody can tell any more.
     UNKNOWN = "UNKNOWN"
     CANCELLED = "CANCELLED"
     EXPIRED = "EXPIRED"
+    # Its address takes no mail any more, or its recipient does not want it.
+    SUPPRESSED = "SUPPRESSED"
 
 
 OPEN = (
@@ -22,6 +29,14 @@ OPEN = (
     NotificationStatus.WAITING_FOR_ADDRESS,
     NotificationStatus.SENDING,
     NotificationStatus.RETRY,
+)
+#: It went out, and the provider has given it an id.
+WENT_OUT = (
+    NotificationStatus.SENT,
+    NotificationStatus.DELIVERED,
+    NotificationStatus.DELAYED,
+    NotificationStatus.BOUNCED,
+    NotificationStatus.COMPLAINED,
 )
 NOTIFICATION_MOVES: dict[str, frozenset[str]] = {
     NotificationStatus.PENDING: frozenset(
@@ -31,6 +46,7 @@ NOTIFICATION_MOVES: dict[str, frozenset[str]] = {
             NotificationStatus.FAILED,
             NotificationStatus.CANCELLED,
             NotificationStatus.EXPIRED,
+            NotificationStatus.SUPPRESSED,
         }
     ),
     NotificationStatus.WAITING_FOR_ADDRESS: frozenset(
@@ -39,6 +55,7 @@ NOTIFICATION_MOVES: dict[str, frozenset[str]] = {
             NotificationStatus.FAILED,
             NotificationStatus.CANCELLED,
             NotificationStatus.EXPIRED,
+            NotificationStatus.SUPPRESSED,
         }
     ),
     NotificationStatus.SENDING: frozenset(
@@ -54,19 +71,73 @@ NOTIFICATION_MOVES: dict[str, frozenset[str]] = {
     NotificationStatus.RETRY: frozenset(
         {
             NotificationStatus.SENDING,
+            # The provider tells of it: the attempt before did succeed.
+            NotificationStatus.SENT,
             NotificationStatus.FAILED,
             NotificationStatus.UNKNOWN,
             NotificationStatus.CANCELLED,
             NotificationStatus.EXPIRED,
+            NotificationStatus.SUPPRESSED,
         }
     ),
-    NotificationStatus.SENT: frozenset(),
+    NotificationStatus.SENT: frozenset(
+        {
+            NotificationStatus.DELIVERED,
+            NotificationStatus.DELAYED,
+            NotificationStatus.BOUNCED,
+            NotificationStatus.COMPLAINED,
+        }
+    ),
+    NotificationStatus.DELAYED: frozenset(
+        {
+            NotificationStatus.DELIVERED,
+            NotificationStatus.BOUNCED,
+            NotificationStatus.COMPLAINED,
+        }
+    ),
+    # Some servers take a mail and send it back later.
+    NotificationStatus.DELIVERED: frozenset(
+        {NotificationStatus.BOUNCED, NotificationStatus.COMPLAINED}
+    ),
+    NotificationStatus.BOUNCED: frozenset(),
+    NotificationStatus.COMPLAINED: frozenset(),
     NotificationStatus.FAILED: frozenset(),
-    NotificationStatus.UNKNOWN: frozenset(),
+    # The provider tells of it: it did go out.
+    NotificationStatus.UNKNOWN: frozenset({NotificationStatus.SENT}),
     NotificationStatus.CANCELLED: frozenset(),
     NotificationStatus.EXPIRED: frozenset(),
+    NotificationStatus.SUPPRESSED: frozenset(),
 }
 
 
 class Channel(TextChoices):
     EMAIL = "EMAIL"
+    PUSH = "PUSH"
+
+
+class DeviceStatus(TextChoices):
+    ACTIVE = "ACTIVE"
+    # The push service does not know it any more.
+    INVALID = "INVALID"
+    # It has not shown itself for months.
+    STALE = "STALE"
+    # Its user signed out of it, or another one signed in.
+    REVOKED = "REVOKED"
+
+
+#: A device that registers again is active again.
+DEVICE_MOVES: dict[str, frozenset[str]] = {
+    DeviceStatus.ACTIVE: frozenset(
+        {DeviceStatus.INVALID, DeviceStatus.STALE, DeviceStatus.REVOKED}
+    ),
+    DeviceStatus.INVALID: frozenset({DeviceStatus.ACTIVE}),
+    DeviceStatus.STALE: frozenset({DeviceStatus.ACTIVE, DeviceStatus.REVOKED}),
+    DeviceStatus.REVOKED: frozenset({DeviceStatus.ACTIVE}),
+}
+
+
+class SuppressionReason(TextChoices):
+    BOUNCED = "BOUNCED"
+    COMPLAINED = "COMPLAINED"
+    # The provider has it on a list of its own.
+    REFUSED = "REFUSED"

@@ -21,11 +21,13 @@ from payments.states import (
     DONE_REFUNDS,
     STUCK_REFUNDS,
     UNDECIDED_PAYMENTS,
+    CardPaymentStatus,
     RefundProgress,
     RefundStatus,
 )
 from recovery import senders
 from recovery.models import AuditEntry
+from slotbase.lib.money import tax_within
 
 
 def get_latest_card_payment(payable_id: UUID | None) -> CardPayment | None:
@@ -47,7 +49,7 @@ def list_refunds(payable: Payable | None) -> list[Refund]:
 
 def say_progress(refunds: Sequence[Refund]) -> RefundProgress:
     """Of all refunds of a payable in one word; what is stuck comes first."""
-    states = {refund.status for refund in refunds if not _is_withdrawn(refund)}
+    states = {refund.status for refund in refunds if not is_withdrawn(refund)}
     if not states:
         return RefundProgress.NONE
     if states & {*STUCK_REFUNDS}:
@@ -59,9 +61,67 @@ def say_progress(refunds: Sequence[Refund]) -> RefundProgress:
     )
 
 
-def _is_withdrawn(refund: Refund) -> bool:
+def is_withdrawn(refund: Refund) -> bool:
     """Taken back by us before it was sent: the money went another way."""
     return refund.status == RefundStatus.CANCELED and refund.provider_id is None
+
+
+@dataclass(frozen=True)
+class Received:
+    """Money that came in and counts, as a receipt says it.
+
+    `number` is that of the receipt, empty for a card, which has none; `method` is CARD
+    or an OfflineMethod.
+    """
+
+    id: UUID
+    number: str
+    method: str
+    amount_minor: int
+    currency: str
+    tax_minor: int
+    tax_rate: str
+    at: datetime
+
+
+def list_received(payable_id: UUID) -> list[Received]:
+    """What was paid for a payable, without what was voided, the first one first."""
+    cards = CardPayment.objects.select_related("payable").filter(
+        payable=payable_id, status=CardPaymentStatus.SUCCEEDED, is_mismatch=False
+    )
+    by_hand = OfflinePayment.objects.filter(
+        payable=payable_id, reverses=None, reversed_by=None
+    )
+    received = [*map(_by_card, cards), *map(_by_hand, by_hand)]
+    return sorted(received, key=lambda each: each.at)
+
+
+def _by_card(payment: CardPayment) -> Received:
+    rate = payment.payable.tax_rate
+    assert payment.succeeded_at is not None, "a constraint"  # noqa: S101
+    return Received(
+        id=payment.pk,
+        number="",
+        method="CARD",
+        amount_minor=payment.received_minor,
+        currency=payment.received_currency,
+        tax_minor=tax_within(payment.received_minor, rate),
+        tax_rate=str(rate),
+        at=payment.succeeded_at,
+    )
+
+
+def _by_hand(payment: OfflinePayment) -> Received:
+    return Received(
+        id=payment.pk,
+        number=str(payment.receipt_number),
+        method=payment.method,
+        amount_minor=payment.amount_minor,
+        currency=payment.currency,
+        tax_minor=payment.tax_minor,
+        tax_rate=str(payment.tax_rate),
+        at=payment.recorded_at,
+    )
 
 
 def get_current_refund(refund_id: UUID) -> Refund | None:

@@ -6,7 +6,7 @@ An `ActingAdmin` has buttons as well: each says what it will do, then a service 
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, ClassVar, Generic, TypeVar, cast
 from urllib.parse import urlencode
 from uuid import UUID
@@ -42,6 +42,18 @@ PAYLOAD: Any = (
 
 _pages: dict[str, "AuditedAdmin[Any]"] = {}  # by `audit_subject`
 _finders: list["AuditedAdmin[Any]"] = []
+
+
+@dataclass(frozen=True)
+class Step:
+    """A line of a history: what happened when, by whom, and why."""
+
+    at: datetime
+    words: str
+    by: str
+    state: SafeString | str = ""
+    request: SafeString | str = ""
+    reason: str = ""
 
 
 class AuditedAdmin(BackOfficeAdmin[Row]):
@@ -96,6 +108,7 @@ class AuditedAdmin(BackOfficeAdmin[Row]):
         """With what this person may see beside it: the audit, personal data."""
         row: Any = super().get_object(request, object_id, from_field)
         if row is not None:
+            row.seen_by = request.user
             row.sees_audit = request.user.has_perm("recovery.view_auditentry")
             row.sees_contact_data = request.user.has_perm(SEE_CONTACT_DATA)
         return row
@@ -111,20 +124,30 @@ class AuditedAdmin(BackOfficeAdmin[Row]):
         """The newest entries, in the order in which things happened."""
         newest = list(self.history_of(row).order_by("-id")[:SHOWN_ENTRIES])
         names = names_of_actors(newest)
-        zone, sees_audit = self.zone_of(row), getattr(row, "sees_audit", False)
-        steps = [
-            {
-                "entry": entry,
-                "at": format_moment(entry.at, zone),
-                "words": say_action(entry.action),
-                "state": entry.to_state and format_move(entry),
-                "request": format_request(entry.request_id, is_link=sees_audit),
-                "actor": names.get(entry.actor_id, entry.actor_id),
-            }
-            for entry in reversed(newest)
-        ]
+        sees_audit = getattr(row, "sees_audit", False)
+        steps = [_step(e, names, sees_audit=sees_audit) for e in reversed(newest)]
+        # Stable: of one moment, the entries stay in their order.
+        steps = sorted([*steps, *self.more_steps(row)], key=lambda step: step.at)
+        zone = self.zone_of(row)
+        shown = [(step, format_moment(step.at, zone)) for step in steps]
         is_cut = len(newest) == SHOWN_ENTRIES
-        return render_to_string("admin/timeline.html", {"steps": steps, "cut": is_cut})
+        return render_to_string("admin/timeline.html", {"steps": shown, "cut": is_cut})
+
+    def more_steps(self, row: Row) -> list[Step]:  # noqa: ARG002 - for subclasses
+        """What belongs into the history and has no entry in the audit."""
+        return []
+
+
+def _step(entry: AuditEntry, names: Mapping[str, str], *, sees_audit: bool) -> Step:
+    name = names.get(entry.actor_id, entry.actor_id)
+    return Step(
+        at=entry.at,
+        words=say_action(entry.action),
+        by=f"{name} ({entry.actor_kind})",
+        state=format_move(entry) if entry.to_state else "",
+        request=format_request(entry.request_id, is_link=sees_audit),
+        reason=entry.reason,
+    )
 
 
 # --- Buttons ------------------------------------------------------------------

@@ -32,7 +32,7 @@ WHERE id = (
     SELECT id FROM {table}
     WHERE next_run_at <= (SELECT slotbase_now()) AND next_run_at <= %(due_before)s
       AND (lease_until IS NULL OR lease_until <= (SELECT slotbase_now())) {conditions}
-    ORDER BY next_run_at {order} LIMIT 1 FOR UPDATE SKIP LOCKED)
+    ORDER BY {order} LIMIT 1 FOR UPDATE SKIP LOCKED)
 RETURNING *
 """
 
@@ -43,18 +43,18 @@ def claim_due_row(
     *,
     lease: timedelta,
     due_before: datetime,
-    newest: bool,
+    order: str,
     changes: Mapping[str, Any],
     conditions: Mapping[str, Any],
 ) -> Row | None:
-    """Take a due row that nobody works on, if there is one: the oldest or the newest.
+    """Take the first due row in an order that nobody works on, if there is one.
 
     It comes with a lease token of its own. `changes` are written into it; `conditions`
     narrow the choice, such as to one id.
     """
     sql = _CLAIM.format(
         table=model.table(),
-        order="DESC" if newest else "ASC",
+        order=order,
         changes="".join(f", {name} = %(set_{name})s" for name in changes),
         conditions="".join(f" AND {name} = %({name})s" for name in conditions),
     )

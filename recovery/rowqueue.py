@@ -35,6 +35,8 @@ MAX_DEATHS = DueRow.MAX_DEATHS
 MAX_RETRY_AFTER_SECONDS = 3600  # whatever a provider asks for
 PAUSE_SECONDS = 60  # after a provider refused our credentials: one try a minute
 
+OLDEST, NEWEST = "next_run_at ASC", "next_run_at DESC"
+
 log = structlog.get_logger(__name__)
 _jitter = random.SystemRandom()
 
@@ -64,6 +66,11 @@ class NotCalled:
     """
 
 
+def both_ends(turn: int) -> str:
+    """Which row comes next: the longest due and the latest due take turns."""
+    return NEWEST if turn % 2 else OLDEST
+
+
 @dataclass(frozen=True)
 class RowQueue(Generic[Row]):
     """What to do with the due rows of a table.
@@ -87,22 +94,28 @@ class RowQueue(Generic[Row]):
     sends: bool = False
     #: Longer than its call may take; whoever dies is taken over after it.
     lease_seconds: int = LEASE_SECONDS
+    #: The order in which the row of a turn is looked for; an index serves each.
+    order: Callable[[int], str] = both_ends
+    #: Whether there is room for one more call; if not, what is due stays due.
+    has_room: Callable[[], bool] = lambda: True
 
 
 def run_due(queue: RowQueue[Row], **only: Any) -> int:
     """Do once what is due now; returns how many were tried.
 
-    The longest due and the latest due take turns, so that neither a backlog nor what
-    comes new waits for the other. Stops early when the provider cannot be called at
-    all, or after SWEEP_SECONDS. `only` narrows the choice, such as to one id.
+    The longest due and the latest due take turns (unless the queue says otherwise), so
+    that neither a backlog nor what comes new waits for the other. Stops early when the
+    provider cannot be called at all or its budget is used up, or after SWEEP_SECONDS.
+    `only` narrows the choice, such as to one id.
     """
     if queue.sends and not senders.has_looked_at(queue.provider):
         return 0
     started_at, stop_at = read_clock(), time.monotonic() + SWEEP_SECONDS
     for tried in count():
-        if time.monotonic() > stop_at or _is_paused(queue):
+        is_late = time.monotonic() > stop_at
+        if is_late or _is_paused(queue) or not queue.has_room():
             return tried
-        row = _claim(queue, only, due_before=started_at, newest=bool(tried % 2))
+        row = _claim(queue, only, due_before=started_at, order=queue.order(tried))
         if row is None:
             return tried
         failure = _run(queue, row)
@@ -119,12 +132,16 @@ def run_claimed(queue: RowQueue[Row], row: Row) -> None:
 
 @retry_on_conflict
 def _claim(
-    queue: RowQueue[Row], only: Mapping[str, Any], *, due_before: datetime, newest: bool
+    queue: RowQueue[Row],
+    only: Mapping[str, Any],
+    *,
+    due_before: datetime,
+    order: str = OLDEST,
 ) -> Row | None:
     return claim_due_row(
         queue.model,
         due_before=due_before,
-        newest=newest,
+        order=order,
         lease=timedelta(seconds=queue.lease_seconds),
         changes=queue.claimed,
         conditions=only,

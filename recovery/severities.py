@@ -131,6 +131,21 @@ CONDITIONS = {
             "each is tried again for up to a day",
         ),
         Category(
+            "mail_quota",
+            CaseSeverity.HIGH,
+            "operations",
+            "a quota of Resend is used up",
+            "mails wait and go out when it is full again",
+        ),
+        Category(
+            "push_refused",
+            CaseSeverity.HIGH,
+            "operations",
+            "FCM refused a push whatever its device, or more than a fifth of 20 or more"
+            " in 10 min",
+            "each is given up, no device is; mails tell the same",
+        ),
+        Category(
             "analytics_behind",
             CaseSeverity.LOW,
             "operations",

@@ -41,6 +41,7 @@ SCHEDULE = {
     "expire holds": Entry(
         "bookings.expire_holds", "bookings", settings.SWEEP_INTERVAL_SECONDS
     ),
+    "warn of expiring holds": Entry("bookings.warn_of_expiring_holds", "bookings", 10),
     "offer free slots": Entry("bookings.offer_free_slots", "bookings", 5),
     "complete bookings": Entry("bookings.complete_bookings", "bookings", 60),
     "attempt card payments": Entry(
@@ -91,6 +92,8 @@ SCHEDULE = {
     ),
     "fetch profiles": Entry("accounts.fetch_profiles", "default", 5),
     "send mails": Entry("notifications.send_email", "email", 2),
+    "send pushes": Entry("notifications.send_push", "push", 2),
+    "tidy devices": Entry("notifications.tidy_devices", "push", 300),
     "empty old mails": Entry("notifications.empty_old_mails", "email", 300),
     "check invariants": Entry("recovery.check_invariants", "default", 300),
     "check invariants over all rows": Entry("recovery.check_all_rows", "default", 60),

@@ -51,12 +51,15 @@ SLOTBASE_ENV = env.str("SLOTBASE_ENV", default="main")
 
 # --- The product --------------------------------------------------------------
 HOLD_TTL_SECONDS = env.int("HOLD_TTL_SECONDS", default=300)
+HOLD_EXPIRING_SECONDS = env.int("HOLD_EXPIRING_SECONDS", default=75)
 MAX_ACTIVE_HOLDS = env.int("MAX_ACTIVE_HOLDS", default=3)
 WAITLIST_OFFER_SECONDS = env.int("WAITLIST_OFFER_SECONDS", default=900)
+OFFER_EXPIRING_SECONDS = env.int("OFFER_EXPIRING_SECONDS", default=300)
 MAX_WAITLIST_ENTRIES = env.int("MAX_WAITLIST_ENTRIES", default=5)
 MAX_AVAILABILITY_DAYS = env.int("MAX_AVAILABILITY_DAYS", default=31)
 PAYMENT_GRACE_SECONDS = env.int("PAYMENT_GRACE_SECONDS", default=180)
 LATE_RECLAIM_SECONDS = env.int("LATE_RECLAIM_SECONDS", default=900)
+REMINDER_HOURS_BEFORE = env.int("REMINDER_HOURS_BEFORE", default=24)
 # A refund of more than this, in whole units of its currency, is urgent if it fails.
 REFUND_ALERT_MAJOR = env.int("REFUND_ALERT_MAJOR", default=100)
 STRIPE_RECONCILE_SECONDS = env.int("STRIPE_RECONCILE_SECONDS", default=3600)
@@ -72,6 +75,9 @@ WORKFLOW_RETENTION_DAYS = env.int("WORKFLOW_RETENTION_DAYS", default=90)
 DEAD_LETTER_RETENTION_DAYS = env.int("DEAD_LETTER_RETENTION_DAYS", default=180)
 HOLD_RETENTION_DAYS = env.int("HOLD_RETENTION_DAYS", default=90)
 NOTIFICATION_RETENTION_DAYS = env.int("NOTIFICATION_RETENTION_DAYS", default=90)
+# A push that did not reach its device so soon is not sent any more.
+PUSH_TTL_SECONDS = env.int("PUSH_TTL_SECONDS", default=3600)
+MAX_DEVICES = env.int("MAX_DEVICES", default=20)
 ALERT_RETENTION_DAYS = env.int("ALERT_RETENTION_DAYS", default=90)
 MAX_BODY_BYTES = env.int("MAX_BODY_BYTES", default=256 * 1024)
 
@@ -115,6 +121,10 @@ NOTIFICATION_RETRY_SECONDS = env.list(
     cast=int,
     default=[60, 120, 240, 480, 1800, 7200, 21600, 43200],
 )
+# Within PUSH_TTL_SECONDS: later nobody is helped by a push.
+PUSH_RETRY_SECONDS = env.list(
+    "PUSH_RETRY_SECONDS", cast=int, default=[10, 30, 120, 600, 1800]
+)
 # The last one again and again, for 20 hours.
 ALERT_RETRY_SECONDS = env.list(
     "ALERT_RETRY_SECONDS", cast=int, default=[5, 15, 30, 60, 120, 300]
@@ -157,12 +167,19 @@ ALERT_WEBHOOK_URL = env.str("ALERT_WEBHOOK_URL", default="")
 ALERT_EMAIL_TO = env.list("ALERT_EMAIL_TO", default=[])
 # For links in alerts, such as https://booking.example.com.
 BACK_OFFICE_URL = env.str("BACK_OFFICE_URL", default="")
+# For links in mails: where customers reach this product.
+PUBLIC_URL = env.str("PUBLIC_URL", default="")
 STRIPE_API_BASE = env.str("STRIPE_API_BASE", default="https://api.stripe.com")
 STRIPE_API_VERSION = env.str("STRIPE_API_VERSION", default="2026-10-28.endive")
 RESEND_API_URL = env.str("RESEND_API_URL", default="https://api.resend.com")
+RESEND_REQUESTS_PER_SECOND = env.int("RESEND_REQUESTS_PER_SECOND", default=2)
+RESEND_BURST = env.int("RESEND_BURST", default=2)
 RESEND_API_KEY = env.str("RESEND_API_KEY", default="")
 # Who mails are from, such as `SlotBase <noreply@example.com>`; a domain of yours.
 EMAIL_FROM = env.str("EMAIL_FROM", default="")
+FCM_API_URL = env.str("FCM_API_URL", default="https://fcm.googleapis.com")
+# The JSON of a service account of Firebase, as its console gives it. Empty: no pushes.
+FCM_CREDENTIALS = env.str("FCM_CREDENTIALS", default="")
 STRIPE_SECRET_KEY = env.str("STRIPE_SECRET_KEY", default="")
 # Webhooks of the other mode are stored and ignored.
 STRIPE_LIVEMODE = STRIPE_SECRET_KEY.startswith(("sk_live_", "rk_live_"))
@@ -270,6 +287,8 @@ CELERY_TASK_CREATE_MISSING_QUEUES = True
 # What is urgent does not stand in line behind what is not.
 CELERY_TASK_ROUTES = {
     "bookings.*": {"queue": "bookings"},
+    "notifications.send_push": {"queue": "push"},
+    "notifications.tidy_devices": {"queue": "push"},
     "notifications.*": {"queue": "email"},
     "payments.*": {"queue": "money"},
     "recovery.process_inbox": {"queue": "inbox"},
@@ -409,6 +428,8 @@ SPECTACULAR_SETTINGS = {
         },
         {"name": "holds", "description": "Keep a slot for some minutes; confirm it."},
         {"name": "bookings", "description": "What the customer has."},
+        {"name": "me", "description": "What the customer is told of."},
+        {"name": "devices", "description": "Where messages are pushed to."},
     ],
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
     "ENUM_NAME_OVERRIDES": {

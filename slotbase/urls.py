@@ -5,6 +5,9 @@ from django.templatetags.static import static
 from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 
+from notifications.admin.channels import show_channels
+from notifications.api import unsubscribing
+from notifications.previews import show_mail, show_texts
 from recovery.admin.runbooks import show_runbook
 from recovery.api import health, webhooks
 from slotbase.lib.api import pages
@@ -19,7 +22,9 @@ urlpatterns = [
     path("health/ready", health.ready),
     path("health", health.overview),
     path("api/v1/", include("bookings.api.urls")),
+    path("api/v1/", include("notifications.api.urls")),
     re_path(r"^webhooks/(?P<provider>stripe|resend|clerk)/$", webhooks.receive),
+    path("unsubscribe/<str:token>/", unsubscribing.subscription, name="unsubscribe"),
     path("api/schema/", pages.schema, name="schema"),
     path("api/docs/", pages.docs, name="docs"),
     path("api/docs/errors/", pages.errors, name="errors"),
@@ -28,6 +33,18 @@ urlpatterns = [
         admin.site.admin_view(show_runbook),
         name="runbook",
     ),
+    path("admin/texts/", admin.site.admin_view(show_texts), name="texts"),
+    path(
+        "admin/texts/<slug:name>/<slug:language>/",
+        admin.site.admin_view(show_texts),
+        name="texts_of",
+    ),
+    path(
+        "admin/texts/<slug:name>/<slug:language>/mail/",
+        admin.site.admin_view(show_mail),
+        name="text_of_mail",
+    ),
+    path("admin/channels/", admin.site.admin_view(show_channels), name="channels"),
     path("admin/", admin.site.urls),
     # Asked for by browsers on pages without a link tag, such as JSON.
     path("favicon.ico", RedirectView.as_view(url=static("slotbase/favicon.svg"))),

@@ -51,6 +51,7 @@ class UnreadableMessage(Exception):
 WITH_ROWS = {
     "accounts.fetch_profiles",
     "notifications.send_email",
+    "notifications.send_push",
     "payments.attempt_card_payment",
     "payments.attempt_refund",
     "payments.compare_with_stripe",

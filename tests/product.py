@@ -33,7 +33,7 @@ from slotbase.devstack.state import CHECKOUT, State
 # The tests' own services must not be taken for ones that the product should use.
 OWN_SETTINGS = ("DATABASE_URL", "REDIS_URL", "CACHE_URL", "DJANGO_SETTINGS_MODULE")
 PARTS = ("SUPERVISOR_PID", "WEB_PID", "WORKER_PIDS", "BEAT_PID", "VALKEY_PID")
-PREFIXES = ("CLERK_", "SANDBOX_", "APP_", "STRIPE_API_", "RESEND_API_")
+PREFIXES = ("CLERK_", "SANDBOX_", "APP_", "STRIPE_API_", "RESEND_API_", "FCM_")
 
 
 @dataclass
@@ -63,6 +63,9 @@ class Product:
             "SLOTBASE_STATE_DIR": str(folder),
             "PORT": "0",
             "WORKERS": "2",
+            # Or the mails of one test would wait for those of the tests before it.
+            "RESEND_REQUESTS_PER_SECOND": "100",
+            "RESEND_BURST": "100",
         }
 
     def devstack(self, *command: str) -> subprocess.CompletedProcess[str]:

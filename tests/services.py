@@ -13,6 +13,7 @@ import psycopg
 
 from slotbase.devstack.child import Program
 from slotbase.devstack.environment import WEBHOOK_SECRETS
+from slotbase.devstack.google import make_service_account
 from slotbase.devstack.loopback import answers
 from slotbase.devstack.ports import any_free_port
 from slotbase.devstack.postgres import Postgres
@@ -62,6 +63,10 @@ def _start() -> None:
             "CLERK_ISSUER": f"http://127.0.0.1:{port}/clerk",
             "STRIPE_API_BASE": f"http://127.0.0.1:{port}/stripe",
             "RESEND_API_URL": f"http://127.0.0.1:{port}/resend",
+            "FCM_API_URL": f"http://127.0.0.1:{port}/fcm",
+            "FCM_CREDENTIALS": make_service_account(
+                f"http://127.0.0.1:{port}/fcm/token"
+            ),
         }
     )
 
@@ -90,6 +95,8 @@ os.environ.update(
         "ALLOWED_HOSTS": "localhost,127.0.0.1",
         "CLERK_AUTHORIZED_PARTIES": "http://localhost",
         "CLERK_SECRET_KEY": "sk_test_sandbox",
+        "RESEND_REQUESTS_PER_SECOND": "10000",
+        "RESEND_BURST": "1000",
         "RESEND_API_KEY": "re_sandbox",
         "EMAIL_FROM": "SlotBase <noreply@slotbase.example>",
         "LOG_LEVEL": "ERROR",

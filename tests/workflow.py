@@ -104,7 +104,7 @@ def start(subject: str = "1", **over: Any) -> UUID:
 
 def take_one_turn() -> None:
     """One step, as a worker does it."""
-    row = rowqueue._claim(workflows.QUEUE, {}, due_before=read_clock(), newest=False)
+    row = rowqueue._claim(workflows.QUEUE, {}, due_before=read_clock())
     assert row is not None, "nothing is due"
     rowqueue._run(workflows.QUEUE, row)
 

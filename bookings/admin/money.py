@@ -15,7 +15,6 @@ from django.utils.safestring import SafeString
 
 from bookings.admin.forms import RecordForm, RefundForm
 from bookings.models import Booking
-from notifications.models import Notification
 from payments.admin.base import MAY_RECORD, MAY_REFUND, link_to, show_money
 from payments.admin.payments import link_to_receipt
 from payments.admin.refunds import show_refund
@@ -32,7 +31,7 @@ from payments.queries import list_refunds
 from payments.services.offline import Received, record_payment
 from payments.services.refunds import refund_amount
 from payments.states import OfflineMethod
-from recovery.backoffice import AuditedAdmin, say_action, staff_id_of
+from recovery.backoffice import AuditedAdmin, staff_id_of
 from slotbase.lib.columns import format_link, format_state
 from slotbase.lib.errors import DomainError, ValidationFailed
 from slotbase.lib.money import format_money
@@ -207,26 +206,6 @@ class MoneyPages(AuditedAdmin[Any]):
         if booking.payable is None:
             return self.get_empty_value_display()
         return link_to(booking.payable, "Lines, payments and refunds")
-
-    @admin.display(description="mails")
-    def mails(self, booking: Booking) -> SafeString | str:
-        """What the customer was told."""
-        sent = Notification.objects.filter(
-            subject_type="booking", subject_id=str(booking.pk)
-        ).defer("rendered", "context")
-        lines = [
-            (
-                format_link("notifications_notification", mail, _say_mail(mail)),
-                format_state(mail.status),
-            )
-            for mail in sent.order_by("id")
-        ]
-        none = self.get_empty_value_display()
-        return format_html_join("", "<div>{} {}</div>", lines) or none
-
-
-def _say_mail(mail: Notification) -> str:
-    return say_action(mail.template)
 
 
 def _back_to(booking: Booking) -> HttpResponse:

@@ -16,6 +16,8 @@ from bookings.admin.moving import MovePages
 from bookings.models import Booking, BookingHold, Resource, SlotClaim
 from bookings.queries import list_history
 from bookings.states import HoldStatus
+from notifications.admin.reach import format_reach
+from notifications.admin.timeline import show_messages_about
 from payments.queries import list_history as list_history_of_money
 from recovery.backoffice import HISTORY, AuditedAdmin
 from recovery.models import AuditEntry
@@ -113,6 +115,16 @@ class SaleAdmin(AuditedAdmin[Any]):
         is_meant = Q(pk__in=list(keys)) | Q(customer__in=list(customers))
         return queryset.filter(is_meant), False
 
+    @admin.display(description="messages")
+    def messages(self, row: Any) -> SafeString:
+        """What the customer was told about it."""
+        return show_messages_about((self.audit_subject, row.pk))
+
+    @admin.display(description="their mails")
+    def reach(self, row: Any) -> SafeString:
+        """Whether mails reach the customer."""
+        return format_reach(row.customer)
+
     @admin.display(description="venue", ordering="resource__venue__name")
     def venue(self, row: Any) -> str:
         """Where it is."""
@@ -145,7 +157,8 @@ class BookingAdmin(MovePages, MoneyPages, SaleAdmin):
                 )
             },
         ),
-        ("Customer", {"fields": ("customer", *SaleAdmin.private_fields, "mails")}),
+        ("Customer", {"fields": ("customer", *SaleAdmin.private_fields, "reach")}),
+        ("Messages", {"fields": ("messages",), "classes": ("history",)}),
         ("Origin", {"fields": ("held", "created", "restored_from")}),
         ("Cancellation", {"fields": ("cancelled", "cancelled_by", "cancel_reason")}),
         HISTORY,
@@ -156,6 +169,11 @@ class BookingAdmin(MovePages, MoneyPages, SaleAdmin):
         """Coming days in their order, else the newest sale first."""
         is_coming = request.GET.get("day") in {"today", "week"}
         return ("start_time", "id") if is_coming else ("-id",)
+
+    @admin.display(description="messages")
+    def messages(self, row: Booking) -> SafeString:
+        """What the customer was told, since the slot was held for them."""
+        return show_messages_about(("hold", row.hold_id), ("booking", row.pk))
 
     @admin.display(description="hold")
     def held(self, booking: Booking) -> SafeString:
@@ -209,9 +227,10 @@ class HoldAdmin(SaleAdmin):
     )
     fieldsets = (
         ("Slot", {"fields": ("state", "when", "resource", "units", "price")}),
-        ("Customer", {"fields": ("customer", *SaleAdmin.private_fields)}),
+        ("Customer", {"fields": ("customer", *SaleAdmin.private_fields, "reach")}),
         ("Life", {"fields": ("source", "created", "expires", "released")}),
         ("Leads to", {"fields": ("became", "moves", "waited")}),
+        ("Messages", {"fields": ("messages",), "classes": ("history",)}),
         HISTORY,
     )
     inlines = (SlotClaimInline,)

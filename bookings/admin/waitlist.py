@@ -30,7 +30,8 @@ class WaitlistAdmin(ActingAdmin[WaitlistEntry], SaleAdmin):
     list_filter = ("status", ("resource__venue", OwnRowsFilter))
     fieldsets = (
         ("Slot", {"fields": ("state", "when", "resource", "units")}),
-        ("Customer", {"fields": ("customer", *SaleAdmin.private_fields)}),
+        ("Customer", {"fields": ("customer", *SaleAdmin.private_fields, "reach")}),
+        ("Messages", {"fields": ("messages",), "classes": ("history",)}),
         (
             "Life",
             {"fields": ("joined", "offered", "offer", "ended", "end_reason")},

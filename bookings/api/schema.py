@@ -1,43 +1,25 @@
 """The operations in the OpenAPI document: one decorator for each view."""
 
-from collections.abc import Callable, Iterable
 from typing import Any
 
 from drf_spectacular.extensions import (
-    OpenApiSerializerExtension,
     OpenApiSerializerFieldExtension,
 )
 from drf_spectacular.utils import (
     OpenApiParameter,
-    OpenApiResponse,
-    extend_schema,
     extend_schema_view,
 )
-from rest_framework.exceptions import NotAuthenticated
 
 from bookings import errors
 from bookings.api import answers, serializers
 from payments.errors import CardDeclined
 from recovery.api.schema import KEY_PROBLEMS, REQUIRED_KEY_PROBLEMS, idempotency
 from recovery.errors import Frozen
-from slotbase.accounts.errors import (
-    AccountDisabled,
-    AuthUnavailable,
-    SessionRevoked,
-    TokenExpired,
-    TokenInvalid,
-)
+from slotbase.accounts.api.schema import COMMAND, PRIVATE, PUBLIC
 from slotbase.lib.api import openapi
-from slotbase.lib.api.openapi import PAGE, page_of, problems
+from slotbase.lib.api.openapi import PAGE, answer, operation, page_of, problems
 from slotbase.lib.errors import InvalidState
 
-# Also where no token is needed: one that is sent must be right.
-PUBLIC = (
-    *openapi.ANYWHERE,
-    *(TokenInvalid, TokenExpired, SessionRevoked, AccountDisabled, AuthUnavailable),
-)
-PRIVATE = (*PUBLIC, NotAuthenticated)
-COMMAND = (*PRIVATE, *openapi.WITH_A_BODY)
 LOCAL_TIME = (errors.NonexistentTime, errors.AmbiguousTime)
 LOCATION = OpenApiParameter(
     "Location",
@@ -64,45 +46,6 @@ class MomentInDocument(OpenApiSerializerFieldExtension):  # type: ignore[no-unty
             "description": "RFC 3339. Without an offset it is the venue's local time.",
             "examples": ["2030-05-01T10:00:00+02:00", "2030-05-01T10:00"],
         }
-
-
-class StrictInDocument(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]
-    """Inputs that refuse what they do not know."""
-
-    target_class = serializers.StrictSerializer
-    match_subclasses = True
-
-    def map_serializer(self, auto_schema: Any, direction: Any) -> dict[str, Any]:
-        """The fields and no others."""
-        schema: dict[str, Any] = auto_schema._map_serializer(  # noqa: SLF001 - its documented use
-            self.target, direction, bypass_extensions=True
-        )
-        return {**schema, "additionalProperties": False}
-
-
-def operation(
-    name: str,
-    summary: str,
-    description: str,
-    *,
-    parameters: Iterable[Any] = (),
-    request: Any = None,
-    responses: dict[Any, Any],
-) -> Callable[[Any], Any]:
-    """One method of one address."""
-    return extend_schema(
-        operation_id=name,
-        summary=summary,
-        description=description,
-        parameters=[*parameters, openapi.RETRY_AFTER],
-        request=request,
-        responses=responses,
-    )
-
-
-def answer(shape: openapi.Shape | None, words: str) -> OpenApiResponse:
-    """A success."""
-    return OpenApiResponse(shape, description=words)
 
 
 list_venues = extend_schema_view(

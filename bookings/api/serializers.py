@@ -17,6 +17,7 @@ from payments.queries import get_latest_card_payment, list_refunds, say_progress
 from payments.states import UNDECIDED_PAYMENTS
 from recovery.models import AuditEntry
 from slotbase.accounts.models import Venue
+from slotbase.lib.api.inputs import StrictSerializer
 
 _RFC_3339 = re.compile(
     r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?([Zz]|[+-]\d\d:\d\d)?\Z",
@@ -28,19 +29,6 @@ BIGINT_MAX = 2**63 - 1
 def in_utc(moment: datetime) -> str:
     """RFC 3339 in UTC with Z; fractions of a second only where there are any."""
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
-
-
-class StrictSerializer(serializers.Serializer[Any]):
-    """Refuses fields that it does not know, so that a typing error is told."""
-
-    def to_internal_value(self, data: Any) -> Any:
-        """Check the names, then the values."""
-        unknown = set(data) - set(self.fields)
-        if unknown:
-            raise serializers.ValidationError(
-                {name: ["This field is not known here."] for name in sorted(unknown)}
-            )
-        return super().to_internal_value(data)
 
 
 class MomentField(serializers.Field[datetime, str, str, Any]):

@@ -9,7 +9,6 @@ from django.db.models import QuerySet
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.serializers import Serializer
 from rest_framework.views import APIView
 
 from bookings import queries
@@ -23,6 +22,7 @@ from bookings.states import BookingStatus
 from payments.queries import get_latest_card_payment
 from recovery.api.idempotent import answer_once, read_key
 from slotbase.accounts.models import User
+from slotbase.lib.api.inputs import read
 from slotbase.lib.api.pagination import NewestFirst
 from slotbase.lib.api.throttles import HoldThrottle
 from slotbase.lib.errors import DomainError, ValidationFailed
@@ -33,14 +33,6 @@ WAITLIST_URL = "/api/v1/waitlist/"
 def customer_of(request: Request) -> UUID:
     """The id of the signed-in customer."""
     return cast(User, request.user).pk
-
-
-def read(shape: type[Serializer[Any]], data: Any) -> dict[str, Any]:
-    """The checked input; a 400 that names each wrong field otherwise."""
-    serializer = shape(data=data)
-    serializer.is_valid(raise_exception=True)
-    values: dict[str, Any] = serializer.validated_data
-    return values
 
 
 class ListView(APIView):

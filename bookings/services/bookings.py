@@ -183,6 +183,7 @@ def sell_locked_hold(
     _move_to_confirmed(hold, booking, actor)
     if hold.source == HoldSource.WAITLIST:
         claim_entry_of(hold, actor=actor)
+    messages.withdraw_warning(hold)
     messages.tell_confirmed(booking)
     conflicts.report_conflict(booking)
     return booking

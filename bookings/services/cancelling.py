@@ -102,6 +102,7 @@ def _cancel(
     cancelled = {"cancelled_by": UUID(actor.id), "cancel_reason": reason}
     _move(booking, BookingStatus.CANCELLING, actor, **cancelled)
     _free_time(booking, line)
+    messages.withdraw_what_was_said(booking)
     if refunds:
         _start_workflow(booking)
     else:
@@ -171,4 +172,4 @@ def _move(
         move=(booking.status, to),
     )
     outbox.publish(action, subject="booking", facts={booking.pk: booking.facts()})
-    booking.refresh_from_db(fields=["status", "version"])
+    booking.refresh_from_db(fields=["status", "version", *values])

@@ -112,7 +112,7 @@ def _open_again(day_id: int, time: Interval, resource_ids: list[int]) -> None:
         take_freed_time(resource, time)
     for booking in list_running_bookings(resource_ids, time):
         if not list_closures_over(booking.resource, booking.slot):
-            conflicts.close_conflict(booking, "The closure was taken back.")
+            conflicts.open_again(booking, "The closure was taken back.")
 
 
 @transaction_required

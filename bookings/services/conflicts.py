@@ -2,6 +2,7 @@
 
 from bookings.models import Booking, DateException
 from bookings.queries import list_closures_over
+from bookings.services import messages
 from recovery import cases
 from recovery.states import CaseSeverity
 from slotbase.lib.db import transaction_required
@@ -32,6 +33,7 @@ def open_conflict(booking: Booking, closure: DateException) -> None:
             currency=booking.currency,
         )
     )
+    messages.tell_closed(booking, closure)
 
 
 @transaction_required
@@ -48,12 +50,19 @@ def close_conflict(booking: Booking, reason: str) -> None:
 
 
 @transaction_required
+def open_again(booking: Booking, reason: str) -> None:
+    """It can take place after all."""
+    close_conflict(booking, reason)
+    messages.tell_open_again(booking)
+
+
+@transaction_required
 def close_what_is_open(venue_id: int) -> None:
     """Close the cases of those bookings of a venue that are in no closure any more."""
     ids = cases.list_open_subjects(CLOSURE, venue_id=venue_id)
     for booking in Booking.objects.select_related("resource__venue").filter(pk__in=ids):
         if not list_closures_over(booking.resource, booking.slot):
-            close_conflict(booking, "It is open then.")
+            open_again(booking, "It is open then.")
 
 
 cases.register(

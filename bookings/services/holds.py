@@ -18,6 +18,7 @@ from bookings.locks import (
 from bookings.models import BookingHold, SlotClaim
 from bookings.queries import get_hold
 from bookings.rules import ActiveHold, Wanted, check_slot, read_rules
+from bookings.services import messages
 from bookings.services.claims import expire_locked_holds, win_slot
 from bookings.services.line import pass_on
 from bookings.services.sales import draft_hold
@@ -158,6 +159,7 @@ def _record_release(hold: BookingHold, actor: audit.Actor) -> None:
     BookingHold.objects.filter(pk=hold.pk).update(
         status=HoldStatus.RELEASED, released_at=Now()
     )
+    messages.withdraw_warning(hold)
     audit.record(
         actor=actor,
         action="hold.released",

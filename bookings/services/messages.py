@@ -1,34 +1,49 @@
 """What customers are told about their bookings, with the transaction that did it."""
 
-from collections.abc import Iterable
-from typing import Any
-from uuid import UUID
-
-from bookings.models import Booking, BookingHold, WaitlistEntry
+from bookings.models import Booking, BookingHold, DateException, WaitlistEntry
 from bookings.queries import is_inside_closure
-from notifications.services.messages import is_queued, queue_email, withdraw
+from bookings.services import reminders
+from bookings.services.wording import (
+    about,
+    appointment_of,
+    back_of,
+    fee_of,
+    in_dispute_minor,
+    key_of_cancelled,
+    slot_of,
+    sold_of,
+)
+from bookings.states import BookingStatus
+from notifications.services.messages import (
+    count_withdrawn,
+    queue_message,
+    withdraw,
+    withdraw_about,
+)
 from payments.locks import lock_payable
-from payments.models import Dispute, Payable, Refund
+from payments.models import Payable, Refund
 from payments.queries import list_refunds
-from payments.states import DisputeStatus, RefundReason, RefundStatus
+from payments.states import RefundReason, RefundStatus
 from slotbase.lib.db import transaction_required
+
+CLOSED = "venue_closed"
 
 
 @transaction_required
 def tell_confirmed(booking: Booking) -> None:
     """The slot is theirs."""
-    queue_email(
+    queue_message(
         template="booking_confirmed",
         context={
-            **_slot(booking),
-            "reference": booking.reference,
+            **sold_of(booking),
+            **appointment_of(booking),
             "price_minor": booking.price_minor,
-            "currency": booking.currency,
         },
         dedupe_key=f"booking_confirmed:{booking.pk}",
         not_after=booking.end_time,
-        **_about("booking", booking),
+        **about("booking", booking),
     )
+    reminders.remind(booking)
 
 
 @transaction_required
@@ -37,19 +52,28 @@ def tell_moved(booking: Booking, *, was_local: str) -> None:
 
     `was_local` is when it was to start, by the clocks of its venue at that time.
     """
-    withdraw(dedupe_key=f"booking_confirmed:{booking.pk}")
-    queue_email(
+    if booking.payable_id:
+        lock_payable(booking.payable_id)  # before any message (lock order)
+    withdraw_what_was_said(booking)
+    queue_message(
         template="booking_moved",
         context={
-            **_slot(booking),
-            "reference": booking.reference,
-            "currency": booking.currency,
+            **sold_of(booking),
+            **appointment_of(booking),
             "was_local": was_local,
         },
         dedupe_key=f"booking_moved:{booking.pk}:{booking.version}",
         not_after=booking.end_time,
-        **_about("booking", booking),
+        **about("booking", booking),
     )
+    reminders.remind(booking)
+
+
+@transaction_required
+def withdraw_what_was_said(booking: Booking) -> None:
+    """When and where it takes place is news no more, and nobody is reminded of it."""
+    templates = {"booking_confirmed", "booking_moved", reminders.TEMPLATE, CLOSED}
+    withdraw_about(subject_type="booking", subject_id=booking.pk, templates=templates)
 
 
 @transaction_required
@@ -57,99 +81,71 @@ def tell_cancelled(booking: Booking) -> None:
     """It is cancelled, and what goes back; that it was booked is no news any more."""
     # Locked: what else is promised from now on has a mail of its own.
     payable = lock_payable(booking.payable_id) if booking.payable_id else None
-    withdraw(dedupe_key=f"booking_confirmed:{booking.pk}")
-    queue_email(
+    withdraw_what_was_said(booking)
+    queue_message(
         template="booking_cancelled",
         context={
-            **_slot(booking),
-            "reference": booking.reference,
-            "currency": booking.currency,
-            **_back(_promised_by_cancelling(payable)),
-            **_fee(payable),
-            "in_dispute_minor": _in_dispute_minor(payable),
+            **sold_of(booking),
+            **appointment_of(booking),
+            "by_venue": booking.cancelled_by_id != booking.customer_id,
+            **back_of(_promised_by_cancelling(payable)),
+            **fee_of(payable),
+            "in_dispute_minor": in_dispute_minor(payable),
         },
-        dedupe_key=_key_of_cancelled(booking),
-        **_about("booking", booking),
-    )
-
-
-def _key_of_cancelled(booking: Booking) -> str:
-    return f"booking_cancelled:{booking.pk}"
-
-
-@transaction_required
-def tell_refund_promised(
-    booking: Booking, payable: Payable, refunds: list[Refund]
-) -> None:
-    """More goes back of a cancelled booking, now that its money is free again."""
-    if not is_queued(dedupe_key=_key_of_cancelled(booking)):
-        return  # that mail is yet to come, and says it
-    queue_email(
-        template="refund_promised",
-        context={
-            **_slot(booking),
-            "reference": booking.reference,
-            "currency": payable.currency,
-            **_back(refunds),
-            **_fee(payable),
-        },
-        dedupe_key=f"refund_promised:{refunds[0].pk}",
-        **_about("booking", booking),
+        dedupe_key=key_of_cancelled(booking),
+        **about("booking", booking),
     )
 
 
 @transaction_required
-def tell_late_refund(
-    hold: BookingHold, payable: Payable, refunds: list[Refund]
-) -> None:
-    """Their money came too late, and these refunds give it back."""
-    back = _back(refunds)
-    queue_email(
-        template="late_payment_refunded",
-        context={
-            **_slot(hold),
-            "currency": payable.currency,
-            **back,
-            **_fee(payable),
-            "is_all": back["refund_minor"] == payable.paid_minor,
-        },
-        dedupe_key=f"late_payment_refunded:{refunds[0].pk}",
-        **_about("hold", hold),
+def tell_closed(booking: Booking, closure: DateException) -> None:
+    """It was sold for a time that is closed now; once for each closure.
+
+    Nobody is reminded of what will probably not take place.
+    """
+    reminders.withdraw_reminder(booking)
+    # If it was withdrawn before it went out, it is said when it is closed once more.
+    before = count_withdrawn(
+        subject_type="booking", subject_id=booking.pk, template=CLOSED
+    )
+    queue_message(
+        template=CLOSED,
+        context=sold_of(booking),
+        dedupe_key=f"{CLOSED}:{booking.pk}:{closure.pk}:{before}",
+        not_after=booking.end_time,
+        **about("booking", booking),
     )
 
 
 @transaction_required
-def tell_refund_delayed(
-    booking: Booking, *, refund_id: UUID, amount_minor: int
-) -> None:
-    """Their refund did not arrive; people see to it."""
-    queue_email(
-        template="refund_delayed",
-        context={
-            **_slot(booking),
-            "reference": booking.reference,
-            "refund_minor": amount_minor,
-            "currency": booking.currency,
-        },
-        dedupe_key=f"refund_delayed:{refund_id}",
-        **_about("booking", booking),
-    )
+def tell_open_again(booking: Booking) -> None:
+    """It can take place: that it was closed is no news any more."""
+    if booking.status == BookingStatus.CONFIRMED:
+        reminders.remind_after_all(booking)
+    withdraw_about(subject_type="booking", subject_id=booking.pk, templates={CLOSED})
+
+
+@transaction_required
+def withdraw_warning(hold: BookingHold) -> None:
+    """That it is about to run out is no news any more."""
+    templates = {"hold_expiring"}
+    withdraw_about(subject_type="hold", subject_id=hold.pk, templates=templates)
 
 
 @transaction_required
 def tell_offered(entry: WaitlistEntry, hold: BookingHold) -> None:
     """What they waited for is kept for them, for a while."""
-    queue_email(
+    queue_message(
         template="waitlist_offered",
         context={
-            **_slot(entry),
+            **slot_of(entry),
             "price_minor": hold.price_minor,
             "currency": hold.currency,
             "offered_until": hold.expires_at.isoformat(),
         },
         dedupe_key=f"waitlist_offered:{entry.pk}",
         not_after=hold.expires_at,
-        **_about("waitlistentry", entry),
+        **about("waitlistentry", entry),
     )
 
 
@@ -162,17 +158,17 @@ def withdraw_offer(entry: WaitlistEntry) -> None:
 @transaction_required
 def tell_lapsed(entry: WaitlistEntry) -> None:
     """Their offer ran out, and they do not wait any more."""
-    queue_email(
+    queue_message(
         template="waitlist_lapsed",
         context={
-            **_slot(entry),
+            **slot_of(entry),
             "currency": entry.resource.venue.currency,
             # Then it was not theirs to confirm.
             "was_closed": entry.hold is not None and is_inside_closure(entry.hold),
         },
         dedupe_key=f"waitlist_lapsed:{entry.pk}",
         not_after=entry.start_time,
-        **_about("waitlistentry", entry),
+        **about("waitlistentry", entry),
     )
 
 
@@ -185,56 +181,3 @@ def _promised_by_cancelling(payable: Payable | None) -> list[Refund]:
         # Taken back by us before it was sent; one that Stripe canceled is still owed.
         and (refund.status != RefundStatus.CANCELED or refund.provider_id)
     ]
-
-
-def _back(refunds: Iterable[Refund]) -> dict[str, int]:
-    """What arrives by itself, and what is to be fetched at the venue."""
-    back = {"refund_minor": 0, "payout_minor": 0}
-    for refund in refunds:
-        name = "payout_minor" if refund.is_payout else "refund_minor"
-        back[name] += refund.amount_minor
-    return back
-
-
-def _fee(payable: Payable | None) -> dict[str, int]:
-    """What is owed although it is cancelled: how much of it we have, and have not."""
-    if payable is None:
-        return {"fee_kept_minor": 0, "fee_due_minor": 0}
-    kept = min(max(payable.kept_minor, 0), payable.owed_minor)
-    # What a bank decides about may turn out to be paid.
-    due = payable.owed_minor - kept - _in_dispute_minor(payable)
-    return {"fee_kept_minor": kept, "fee_due_minor": max(due, 0)}
-
-
-def _in_dispute_minor(payable: Payable | None) -> int:
-    """What a bank has taken and decides about now; an inquiry took nothing."""
-    if payable is None:
-        return 0
-    disputes = Dispute.objects.filter(
-        card_payment__payable=payable,
-        card_payment__is_mismatch=False,
-        status=DisputeStatus.OPEN,
-        took_money=True,
-    )
-    return sum(dispute.amount_minor for dispute in disputes)
-
-
-def _slot(sale: Booking | BookingHold | WaitlistEntry) -> dict[str, Any]:
-    venue = sale.resource.venue
-    return {
-        "title": sale.resource.name,
-        "venue_name": venue.name,
-        "time_zone": venue.time_zone,
-        "start_time": sale.start_time.isoformat(),
-        "end_time": sale.end_time.isoformat(),
-    }
-
-
-def _about(subject: str, sale: Booking | BookingHold | WaitlistEntry) -> dict[str, Any]:
-    return {
-        "recipient_id": sale.customer_id,
-        "subject_type": subject,
-        "subject_id": sale.pk,
-        "venue_id": sale.resource.venue_id,
-        "reference": getattr(sale, "reference", ""),
-    }

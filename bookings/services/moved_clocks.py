@@ -11,7 +11,7 @@ from bookings.errors import BookingHasChanged
 from bookings.hours import say_local
 from bookings.locks import RUNNING, lock_booking_with_hold
 from bookings.models import Booking
-from bookings.services import messages
+from bookings.services import messages, reminders
 from recovery import audit, cases
 from recovery.states import CaseSeverity
 from slotbase.lib.clock import Now
@@ -115,6 +115,8 @@ def keep_instant(
     )
     if tell:
         messages.tell_moved(booking, was_local=was_local)
+    else:
+        reminders.renew_reminder(booking)  # by the clocks as they are now
     close_moved(booking, "It stays at its instant.")
 
 

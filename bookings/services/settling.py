@@ -22,9 +22,11 @@ from bookings.locks import lock_latest_hold_of, lock_resource
 from bookings.models import Booking, BookingHold
 from bookings.queries import find_booking_of, is_closed, is_there_already
 from bookings.rules import Rules, get_rules
-from bookings.services import messages
 from bookings.services.bookings import confirm_hold, sell_locked_hold
 from bookings.services.claims import retire_expired_holds, win_slot
+from bookings.services.receipts import send_receipts
+from bookings.services.refund_messages import tell_late_refund, tell_refund_promised
+from bookings.services.reminders import correct_reminder
 from bookings.states import BookingStatus, HoldSource, HoldStatus
 from payments.errors import CardDeclined
 from payments.locks import lock_payable, lock_payables
@@ -45,12 +47,14 @@ SYSTEM = audit.Actor.system("settling")
 def settle_payable(*, payable_id: UUID) -> None:
     """Decide about the money of a payable: it buys its slot, or goes back in full.
 
-    What is too much for a booking goes back if that is over; else staff are asked.
+    What is too much for a booking goes back if that is over; else staff are asked. What
+    bought something has a receipt.
     """
     if find_booking_of(payable_id) is None:
         _buy(payable_id)
     if find_booking_of(payable_id) is not None:
         _see_to_excess(payable_id)
+        send_receipts(payable_id=payable_id)
 
 
 def _buy(payable_id: UUID) -> None:
@@ -97,15 +101,16 @@ def _see_to_excess(payable_id: UUID) -> None:
     booking = bookings.get(payable=payable)
     if booking.status not in {BookingStatus.CANCELLING, BookingStatus.CANCELLED}:
         question_excess(payable)
+        correct_reminder(booking)
         return
     if _has_come_late(booking, payable):
         if refunds := _give_back(payable, cause="The booking is cancelled."):
-            messages.tell_late_refund(booking.hold, payable, refunds)
+            tell_late_refund(booking.hold, payable, refunds)
         return
     # Paid in time: a dispute about it is over, say.
     reason = RefundReason.CANCELLED
     if refunds := request_excess(payable, reason=reason, actor=SYSTEM):
-        messages.tell_refund_promised(booking, payable, refunds)
+        tell_refund_promised(booking, payable, refunds)
 
 
 def _has_come_late(booking: Booking, payable: Payable) -> bool:
@@ -146,7 +151,7 @@ def _settle_late(payable_id: UUID) -> None:
             cause = "Somebody waited for the slot."
     payable = lock_payable(payable_id)
     if refunds := _give_back(payable, cause=cause):
-        messages.tell_late_refund(hold, payable, refunds)
+        tell_late_refund(hold, payable, refunds)
 
 
 @transaction_required

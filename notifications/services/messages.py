@@ -1,16 +1,21 @@
 """Messages are queued by the transaction that causes them, and withdrawn likewise."""
 
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from notifications.locks import lock_by_key
-from notifications.models import Notification
-from notifications.rendering import find_template
+from django.conf import settings
+from django.db.models import DateTimeField, Value
+from django.db.models.functions import Least
+
+from notifications.kinds import find_kind
+from notifications.locks import lock_about, lock_by_keys
+from notifications.models import Notification, PushDevice
+from notifications.services.choices import leave_out_unwanted
 from notifications.services.history import record_move
 from notifications.services.undeliverable import close_undeliverable
-from notifications.states import NotificationStatus
+from notifications.states import Channel, DeviceStatus, NotificationStatus
 from recovery import audit
 from slotbase.accounts.models import User
 from slotbase.accounts.services.profiles import request_profile
@@ -19,10 +24,16 @@ from slotbase.lib.db import transaction_required
 from slotbase.lib.enqueue import after_commit
 
 BY = audit.Actor.system("messages")
+#: Between the key of a message and the device, in the key of its push.
+PUSH_MARK = ":push:"
+TASKS = {
+    Channel.EMAIL: "notifications.send_email",
+    Channel.PUSH: "notifications.send_push",
+}
 
 
 @transaction_required
-def queue_email(  # noqa: PLR0913 - what a message is about has no fewer parts
+def queue_message(  # noqa: PLR0913 - what a message is about has no fewer parts
     *,
     recipient_id: UUID,
     template: str,
@@ -32,38 +43,99 @@ def queue_email(  # noqa: PLR0913 - what a message is about has no fewer parts
     subject_id: Any,
     venue_id: int | None = None,
     reference: str = "",
+    not_before: datetime | None = None,
     not_after: datetime | None = None,
+    channels: Iterable[Channel] | None = None,
 ) -> None:
-    """Owe somebody a mail; the same `dedupe_key` twice is one mail.
+    """Owe somebody a message; the same `dedupe_key` twice is one message.
 
     Part of the transaction that is the reason for it: both commit, or neither does. It
-    is sent by a worker, and waits for the address if it is not known yet. `context` has
-    what `notifications.rendering.TEMPLATES` lists: ids, titles, amounts in minor units,
-    times as ISO 8601 in UTC; nothing that identifies a person. From `not_after` on
-    nobody wants the mail any more.
+    goes out by all channels of its kind (or those of them that are given) by which the
+    recipient wants to hear of its topic: one mail, which waits for the address if it is
+    not known yet, and a push to each device that the recipient has now, if FCM is
+    configured; nobody wants a push PUSH_TTL_SECONDS after it was due. `context` has
+    what `notifications.kinds.KINDS` lists: ids, titles, amounts in minor units, times
+    as ISO 8601 in UTC; nothing that identifies a person. It is not sent before
+    `not_before`, and from `not_after` on nobody wants it any more.
 
     Raises:
-        UnknownTemplate: no such template, or its context lacks something.
+        UnknownTemplate: no such kind, or its context lacks something.
     """
-    new = Notification(
-        recipient_id=recipient_id,
-        template=template,
-        template_version=find_template(template, context).version,
-        context={**context},
-        subject_type=subject_type,
-        subject_id=str(subject_id),
-        venue_id=venue_id,
-        reference=reference,
-        dedupe_key=dedupe_key,
-        not_after=not_after,
+    kind = find_kind(template, context)
+    wanted = leave_out_unwanted(
+        user_id=recipient_id,
+        kind=kind,
+        channels=kind.channels if channels is None else channels,
     )
-    Notification.objects.bulk_create([new], ignore_conflicts=True)
-    if not Notification.objects.filter(pk=new.pk).exists():
-        return
-    record_move(new.pk, "", NotificationStatus.PENDING, actor=BY)
-    if User.objects.filter(pk=recipient_id, email="").exists():
-        request_profile(user_id=recipient_id)
-    after_commit("notifications.send_email", id=new.pk)
+    about = {
+        "recipient_id": recipient_id,
+        "template": template,
+        "template_version": kind.version,
+        "context": {**context},
+        "subject_type": subject_type,
+        "subject_id": str(subject_id),
+        "venue_id": venue_id,
+        "reference": reference,
+        "urgency": kind.urgency,
+        "not_after": not_after,
+        **({} if not_before is None else {"next_run_at": not_before}),
+    }
+    new = []
+    if Channel.EMAIL in wanted:
+        new.append(Notification(dedupe_key=dedupe_key, **about))
+    if Channel.PUSH in wanted:
+        new += [
+            Notification(
+                dedupe_key=push_key(dedupe_key, device_id),
+                channel=Channel.PUSH,
+                device_id=device_id,
+                **{**about, "not_after": _pointless_from(not_before, not_after)},
+            )
+            for device_id in _devices_of(recipient_id)
+        ]
+    if new:
+        _insert(new, is_due=not_before is None)
+
+
+def push_key(dedupe_key: str, device_id: UUID) -> str:
+    """The key of the push to one device that says the same as the mail with a key."""
+    return f"{dedupe_key}{PUSH_MARK}{device_id}"
+
+
+def _pointless_from(not_before: datetime | None, not_after: datetime | None) -> Any:
+    """A push is a hint: what comes late is in the mail."""
+    due = Now() if not_before is None else Value(not_before, DateTimeField())
+    late = due + timedelta(seconds=settings.PUSH_TTL_SECONDS)
+    if not_after is None:
+        return late
+    return Least(late, Value(not_after, DateTimeField()))
+
+
+def _devices_of(user_id: UUID) -> list[UUID]:
+    if not settings.FCM_CREDENTIALS:
+        return []
+    devices = PushDevice.objects.filter(user_id=user_id, status=DeviceStatus.ACTIVE)
+    return list(devices.order_by("pk").values_list("pk", flat=True))
+
+
+@transaction_required
+def _insert(new: list[Notification], *, is_due: bool) -> None:
+    Notification.objects.bulk_create(new, ignore_conflicts=True)
+    ids = Notification.objects.filter(pk__in=[message.pk for message in new])
+    inserted = set(ids.values_list("pk", flat=True))
+    for message in new:
+        if message.pk in inserted:
+            record_move(message.pk, "", NotificationStatus.PENDING, actor=BY)
+            if is_due:
+                after_commit(TASKS[Channel(message.channel)], id=message.pk)
+            if message.channel == Channel.EMAIL:
+                _ask_for_address(message.recipient_id)
+
+
+@transaction_required
+def _ask_for_address(user_id: UUID) -> None:
+    if User.objects.filter(pk=user_id, email="").exists():
+        request_profile(user_id=user_id)
 
 
 @transaction_required
@@ -73,19 +145,43 @@ def is_queued(*, dedupe_key: str) -> bool:
 
 
 @transaction_required
+def count_withdrawn(*, subject_type: str, subject_id: Any, template: str) -> int:
+    """How many messages of a kind about one thing were withdrawn before they went out.
+
+    As a part of a key: what was withdrawn can be said after all.
+    """
+    return Notification.objects.filter(
+        subject_type=subject_type,
+        subject_id=str(subject_id),
+        template=template,
+        status=NotificationStatus.CANCELLED,
+        device=None,
+    ).count()
+
+
+@transaction_required
 def withdraw(*, dedupe_key: str) -> None:
     """Nobody wants this message any more: it is not sent, if it is not sent yet.
 
     One that is on its way at this moment still arrives, but is not tried again.
     """
-    message = lock_by_key(dedupe_key)
-    if message is None:
-        return
-    row = Notification.objects.filter(pk=message.pk)
-    if message.status == NotificationStatus.SENDING:
-        row.update(not_after=Now())
-    elif message.next_run_at is not None:
-        to = NotificationStatus.CANCELLED
-        record_move(message.pk, message.status, to, actor=BY)
-        row.update(status=to, next_run_at=None, lease_token=None, lease_until=None)
-        close_undeliverable(message, "Nobody wants it any more.")
+    _withdraw(lock_by_keys(dedupe_key))
+
+
+@transaction_required
+def withdraw_about(*, subject_type: str, subject_id: Any, templates: set[str]) -> None:
+    """As `withdraw`, for all messages of these kinds about one thing."""
+    _withdraw(lock_about(subject_type, str(subject_id), templates))
+
+
+@transaction_required
+def _withdraw(messages: Iterable[Notification]) -> None:
+    for message in messages:
+        row = Notification.objects.filter(pk=message.pk)
+        if message.status == NotificationStatus.SENDING:
+            row.update(not_after=Now())
+        elif message.next_run_at is not None:
+            to = NotificationStatus.CANCELLED
+            record_move(message.pk, message.status, to, actor=BY)
+            row.update(status=to, next_run_at=None, lease_token=None, lease_until=None)
+            close_undeliverable(message, "Nobody wants it any more.")

@@ -12,7 +12,7 @@ from slotbase.lib.db import retry_on_conflict
 
 @retry_on_conflict
 def empty_old_mails(*, limit: int) -> int:
-    """Drop text and address after NOTIFICATION_RETENTION_DAYS; returns how many.
+    """Drop text, address and typed reason after NOTIFICATION_RETENTION_DAYS; how many.
 
     What became of the mail stays. One that is still to be sent keeps all it has.
     """
@@ -21,4 +21,4 @@ def empty_old_mails(*, limit: int) -> int:
         rendered__isnull=False, created_at__lte=Now() - age
     ).exclude(status__in=OPEN)
     ids = list(old.order_by("created_at").values_list("pk", flat=True)[:limit])
-    return old.filter(pk__in=ids).update(rendered=None, address_snapshot="")
+    return old.filter(pk__in=ids).update(rendered=None, address_snapshot="", because="")

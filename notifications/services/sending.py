@@ -4,22 +4,29 @@ What Resend may have taken is known to it for 24 hours by its key, and is sent a
 only within that time (docs/explanation/how-slotbase-recovers.md).
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
 
+from notifications.kinds import find_kind
 from notifications.locks import lock_leased
 from notifications.models import Notification, key_of
 from notifications.rendering import render
+from notifications.services import budget
+from notifications.services.choices import NOT_WANTED, is_wanted_still
+from notifications.services.fallback import LOST, tell_otherwise
 from notifications.services.history import record_attempt, record_move
+from notifications.services.suppression import find_suppression
 from notifications.services.undeliverable import (
     close_undeliverable,
+    must_arrive,
     open_undeliverable,
 )
-from notifications.states import NotificationStatus
+from notifications.states import Channel, NotificationStatus
+from notifications.tokens import unsubscribe_headers, unsubscribe_url
 from recovery import audit, rowqueue
 from slotbase.accounts.services.profiles import request_profile
 from slotbase.lib import tally
@@ -33,6 +40,8 @@ from slotbase.providers.resend import client
 KEY_LIFE = timedelta(hours=23)
 UNADDRESSED_CASE_AFTER = timedelta(hours=24)
 UNADDRESSED_UNTIL = timedelta(days=7)
+#: What Resend calls the id of our row in its webhooks.
+TAG = "notification"
 BY = audit.Actor.system("email")
 SENT = "done"  # the outcome of an attempt that has none of the four others
 
@@ -45,6 +54,10 @@ class Unsent(rowqueue.NotCalled):
     reason: str
 
 
+class Held(rowqueue.NotCalled):
+    """The budget is used up: it stays due, and nothing changes."""
+
+
 @dataclass(frozen=True)
 class Mail:
     """What goes to Resend: frozen before the first call, the same at each later one."""
@@ -54,30 +67,35 @@ class Mail:
     subject: str
     html: str
     text: str
+    attachments: Sequence[Mapping[str, str]] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 def send_due(**only: Any) -> int:
     """Send the mails that are due; returns how many were tried."""
-    return rowqueue.run_due(QUEUE, **only)
+    return rowqueue.run_due(QUEUE, channel=Channel.EMAIL, **only)
 
 
-def _send(row: Notification) -> str | Unsent:
+def _send(row: Notification) -> str | Unsent | Held:
     # Before anything is written: while Resend is away, rows stay as they are.
     client.require_ready()
     mail = _prepare(row)
-    if isinstance(mail, Unsent):
+    if not isinstance(mail, Mail):
         return mail
     failpoint("email.rendered")
-    return client.send_email(**vars(mail), idempotency_key=key_of(row.pk))
+    tags = {TAG: str(row.pk)}
+    return client.send_email(**vars(mail), idempotency_key=key_of(row.pk), tags=tags)
 
 
 @retry_on_conflict
-def _prepare(row: Notification) -> Mail | Unsent:
+def _prepare(row: Notification) -> Mail | Unsent | Held:
     """Freeze the mail and commit that it may go out from now on, or say why not."""
     message = lock_leased(row)
     now = read_clock()
     if unsent := _why_unsent(message, now):
         return unsent
+    if not budget.take():
+        return Held()
     to = NotificationStatus.SENDING
     record_move(message.pk, message.status, to, actor=BY)
     message.rendered = _freeze(message)
@@ -90,18 +108,35 @@ def _prepare(row: Notification) -> Mail | Unsent:
 
 
 def _why_unsent(message: Notification, now: datetime) -> Unsent | None:
-    if message.not_after is not None and message.not_after <= now:
-        return Unsent(NotificationStatus.EXPIRED, "nobody wants it any more")
+    if unwanted := _why_unwanted(message, now):
+        return unwanted
     if message.unsure_since is not None and message.unsure_since + KEY_LIFE <= now:
         return Unsent(NotificationStatus.UNKNOWN, "it may have gone out a day ago")
-    if message.address_snapshot or message.recipient.email:
-        return None
+    if address := message.address_snapshot or message.recipient.email:
+        return _why_suppressed(message, address)
     if message.created_at + UNADDRESSED_UNTIL <= now:
         return Unsent(NotificationStatus.FAILED, "no address")
     return Unsent(NotificationStatus.WAITING_FOR_ADDRESS, "no address yet")
 
 
-def _freeze(message: Notification) -> dict[str, str]:
+def _why_unwanted(message: Notification, now: datetime) -> Unsent | None:
+    if message.not_after is not None and message.not_after <= now:
+        return Unsent(NotificationStatus.EXPIRED, "nobody wants it any more")
+    # One that is on its way already is not taken back.
+    is_begun = message.status == NotificationStatus.SENDING
+    if is_begun or is_wanted_still(message):
+        return None
+    return Unsent(NotificationStatus.SUPPRESSED, NOT_WANTED)
+
+
+def _why_suppressed(message: Notification, address: str) -> Unsent | None:
+    """What may have gone out is found out by the same key, whatever the list says."""
+    if message.unsure_since is not None or find_suppression(address) is None:
+        return None
+    return Unsent(NotificationStatus.SUPPRESSED, "its address takes no mail")
+
+
+def _freeze(message: Notification) -> dict[str, Any]:
     """The mail as it was written; until it may have gone out, from today's sender."""
     if message.rendered is not None and message.unsure_since is not None:
         return dict(message.rendered)
@@ -109,16 +144,30 @@ def _freeze(message: Notification) -> dict[str, str]:
     return {**written, "sender": settings.EMAIL_FROM}
 
 
-def _write(message: Notification) -> dict[str, str]:
-    person = message.recipient.name
-    return render(message.template, message.context, person=person).as_json()
+def _write(message: Notification) -> dict[str, Any]:
+    url = unsubscribe_url(
+        kind=find_kind(message.template, message.context),
+        user_id=message.recipient_id,
+    )
+    written = render(
+        message.template,
+        message.context,
+        person=message.recipient.name,
+        locale=message.recipient.locale,
+        unsubscribe_url=url,
+        at=message.created_at,
+    ).as_json()
+    # Absent if there are none: a worker of the version before knows no such part.
+    return {**written, "headers": unsubscribe_headers(url)} if url else written
 
 
 # --- What came of it ----------------------------------------------------------------
 
 
-def _record(row: Notification, answer: str | Unsent) -> Mapping[str, Any]:
+def _record(row: Notification, answer: str | Unsent | Held) -> Mapping[str, Any]:
     message = lock_leased(row)
+    if isinstance(answer, Held):
+        return _hold(message)
     if isinstance(answer, Unsent):
         return _put_aside(message, answer)
     to = NotificationStatus.SENT
@@ -133,6 +182,14 @@ def _record(row: Notification, answer: str | Unsent) -> Mapping[str, Any]:
     }
 
 
+def _hold(message: Notification) -> Mapping[str, Any]:
+    return {
+        "attempts": message.attempts - 1,
+        "next_run_at": message.next_run_at,
+        "last_error": message.last_error,
+    }
+
+
 @transaction_required
 def _put_aside(message: Notification, unsent: Unsent) -> Mapping[str, Any]:
     """It was not tried, so the attempt does not count."""
@@ -140,18 +197,27 @@ def _put_aside(message: Notification, unsent: Unsent) -> Mapping[str, Any]:
     values = {"status": unsent.to, "attempts": message.attempts - 1}
     if unsent.to == NotificationStatus.WAITING_FOR_ADDRESS:
         return {**values, "next_run_at": _wait_for_address(message)}
-    if unsent.to == NotificationStatus.EXPIRED:
+    if unsent.to == NotificationStatus.EXPIRED or unsent.reason == NOT_WANTED:
         close_undeliverable(message, "Nobody wants it any more.")
     else:
-        open_undeliverable(message, cause=unsent.reason)
+        _give_up(message, unsent.to, unsent.reason)
     return values
+
+
+@transaction_required
+def _give_up(message: Notification, to: str, cause: str) -> None:
+    """What did not arrive is told otherwise; what may have, a person looks at."""
+    if to in LOST:
+        tell_otherwise(message, cause=cause)
+    elif must_arrive(message):
+        open_undeliverable(message, cause=cause)
 
 
 @transaction_required
 def _wait_for_address(message: Notification) -> Any:
     """Have Clerk asked; when to look again: soon, then less and less often."""
     age = read_clock() - message.created_at
-    if age >= UNADDRESSED_CASE_AFTER:
+    if age >= UNADDRESSED_CASE_AFTER and must_arrive(message):
         open_undeliverable(message, cause="no address is known")
     request_profile(user_id=message.recipient_id)
     seconds = min(max(int(age.total_seconds()) // 4, 10), 3600)
@@ -170,11 +236,29 @@ def _fail(
         record_attempt(message.pk, outcome=outcome, code=failure.code)
         tally.count("mail_failed")
     unsure_since = _unsure_since(row, message, failure)
+    if failure.code in client.QUOTAS:
+        return _wait_for_quota(message, failure, unsure_since)
     to = _state_after(message, is_over=is_over, is_unsure=unsure_since is not None)
     record_move(message.pk, message.status, to, actor=BY)
     if is_over:
-        open_undeliverable(message, cause=failure.error)
+        _give_up(message, to, failure.error)
     return {"status": to, "unsure_since": unsure_since}
+
+
+@transaction_required
+def _wait_for_quota(
+    message: Notification, failure: rowqueue.Failure, unsure_since: datetime | None
+) -> Mapping[str, Any]:
+    """No mail goes out for a while, and this one has lost no attempt by it."""
+    budget.pause(quota=failure.code, retry_after=failure.retry_after)
+    to = _state_after(message, is_over=False, is_unsure=False)
+    record_move(message.pk, message.status, to, actor=BY, reason="a quota is used up")
+    return {
+        "status": to,
+        "unsure_since": unsure_since,
+        "attempts": message.attempts - 1,
+        "next_run_at": Now(),
+    }
 
 
 def _unsure_since(
@@ -204,4 +288,6 @@ QUEUE = rowqueue.RowQueue(
     retry_seconds=lambda _: settings.NOTIFICATION_RETRY_SECONDS,
     provider="resend",
     sends=True,
+    order=budget.order_of,
+    has_room=budget.has_room,
 )

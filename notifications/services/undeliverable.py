@@ -1,5 +1,6 @@
 """The case of a message that must arrive and does not."""
 
+from notifications.kinds import KINDS
 from notifications.models import Notification
 from recovery import cases
 from recovery.states import CaseSeverity
@@ -11,6 +12,12 @@ KIND = "notification_undeliverable"
 def fingerprint_of(message: Notification) -> str:
     """Of the case about a message."""
     return f"{KIND}:{message.pk}"
+
+
+def must_arrive(message: Notification) -> bool:
+    """Whether a person tells the customer if no channel could; if in doubt, yes."""
+    kind = KINDS.get(message.template)
+    return kind is None or kind.must_arrive
 
 
 @transaction_required
@@ -45,9 +52,11 @@ cases.register(
         CaseSeverity.MEDIUM,
         "front_desk",
         "A message that must arrive did not.",
-        opened_when="a mail was refused for good, is out of attempts, unsure for 23"
-        " hours, or without an address for a day",
-        closes_itself_when="it is sent after all, or nobody wants it any more",
+        opened_when="a mail was refused for good, came back, is out of attempts or its"
+        " address is suppressed, and no push told it; or it is unsure for 23 hours, or"
+        " without an address for a day",
+        closes_itself_when="it is sent after all, also by push, or nobody wants it"
+        " any more",
         actions=("resend", "called"),
     )
 )

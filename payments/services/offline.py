@@ -6,7 +6,6 @@ second click, a reload or a second tab finds what the first one did.
 
 from dataclasses import dataclass
 from datetime import timedelta
-from decimal import Decimal
 from uuid import UUID
 
 from payments.errors import (
@@ -27,6 +26,7 @@ from slotbase.lib.clock import Now
 from slotbase.lib.db import retry_on_conflict, transaction_required
 from slotbase.lib.errors import InvalidState, ValidationFailed
 from slotbase.lib.ids import uuid7
+from slotbase.lib.money import tax_within
 
 SUSPICIOUS = timedelta(minutes=5)
 MOST_MINOR = 10**12  # more was never handed over a counter
@@ -130,10 +130,3 @@ def _insert(payable: Payable, received: Received) -> OfflinePayment:
         ids=[payment.pk],
     )
     return payment
-
-
-def tax_within(amount_minor: int, rate: Decimal) -> int:
-    """The tax that an amount includes, at so many percent, in minor units."""
-    # In hundredths of a percent, so that all is whole numbers; half is rounded up.
-    whole, gross = 100_00, 100_00 + int(rate * 100)
-    return amount_minor - (2 * amount_minor * whole + gross) // (2 * gross)

@@ -248,16 +248,17 @@ def _tell(payable: Payable, refund: Refund) -> None:
     """Cases follow the refund; others may want to know as well."""
     if refund.status == RefundStatus.SUCCEEDED:
         troubles.refund_arrived(payable, refund)
-        _publish("payments.refund_settled", payable, refund)
+        publish_refund("payments.refund_settled", payable, refund)
     elif refund.status in STUCK_REFUNDS:
         unexplained = f"Stripe says that it is {refund.status.lower()}, and not why."
         cause = troubles.say_why(refund) or unexplained
         troubles.open_refund_failure(payable, refund, cause=cause)
-        _publish("payments.refund_failed", payable, refund)
+        publish_refund("payments.refund_failed", payable, refund)
 
 
 @transaction_required
-def _publish(event: str, payable: Payable, refund: Refund) -> None:
+def publish_refund(event: str, payable: Payable, refund: Refund) -> None:
+    """Tell what became of a refund; whoever sold the thing tells the customer."""
     facts = {
         "payable": str(payable.pk),
         "amount_minor": refund.amount_minor,
@@ -314,7 +315,7 @@ def _hand_to_staff(
     withdrawn = _withdraw_after_others(payable, refund.card_payment, SYSTEM)
     if refund not in withdrawn:
         troubles.open_refund_failure(payable, refund, cause=failure.error)
-        _publish("payments.refund_failed", payable, refund)
+        publish_refund("payments.refund_failed", payable, refund)
 
 
 def _was_refused(failure: Failure) -> bool:

@@ -7,7 +7,7 @@ from payments.locks import lock_payable
 from payments.models import Payable, Refund
 from payments.services import troubles
 from payments.services.payables import recount
-from payments.services.refund_calls import move_refund, renew_key
+from payments.services.refund_calls import move_refund, publish_refund, renew_key
 from payments.services.refunds import refundable_minor, request_refund
 from payments.states import FAILED_REFUNDS, RefundReason, RefundStatus
 from recovery import audit, cases
@@ -113,6 +113,7 @@ def settle_by_hand(*, refund_id: UUID, staff_id: UUID, evidence: str) -> None:
     )
     recount(payable)
     troubles.refund_arrived(payable, refund)
+    publish_refund("payments.refund_paid_otherwise", payable, refund)
 
 
 @retry_on_conflict
@@ -136,6 +137,7 @@ def hand_to_front_desk(*, refund_id: UUID, staff_id: UUID) -> None:
         troubles.refund_failure_of(refund), "The front desk pays it out."
     )
     troubles.open_payout(payable, refund)
+    publish_refund("payments.refund_handed_over", payable, refund)
 
 
 def is_owed(refund: Refund) -> bool:

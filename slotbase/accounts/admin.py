@@ -1,7 +1,8 @@
 """Back office: people, venues and groups."""
 
+from collections.abc import Callable
 from datetime import tzinfo
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 from zoneinfo import available_timezones
 
 from django import forms
@@ -85,8 +86,8 @@ class UserAdmin(AuditedAdmin[User], stock.UserAdmin):  # type: ignore[type-arg]
     }
     filter_horizontal = ()
     staff_only = ("username", "password_state", "last_seen", "groups", "is_superuser")
-    customers_only = ("clerk_id", "locale")
-    fieldsets = (
+    customers_only: ClassVar[tuple[Any, ...]] = ("clerk_id", "locale")
+    fieldsets: ClassVar[tuple[Any, ...]] = (
         ("Person", {"fields": ("kind", "name", "email", "phone", "locale", "created")}),
         (
             "Sign-in",
@@ -123,7 +124,7 @@ class UserAdmin(AuditedAdmin[User], stock.UserAdmin):  # type: ignore[type-arg]
 
     def hidden_fields(
         self, request: HttpRequest, obj: User | None = None
-    ) -> tuple[str, ...]:
+    ) -> tuple[Any, ...]:
         """Also what does not concern this kind of person."""
         hidden = tuple(super().hidden_fields(request, obj))
         if obj is None:
@@ -191,6 +192,17 @@ class UserAdmin(AuditedAdmin[User], stock.UserAdmin):  # type: ignore[type-arg]
         words = "Set a new one" if user.has_usable_password() else "None yet: set one"
         url = reverse("admin:auth_user_password_change", args=[user.pk])
         return format_html('<a href="{}">{}</a>', url, words)
+
+
+def add_card(name: str, *fields: Callable[[User], Any]) -> None:
+    """Let a floor above show more of a customer: functions with a description."""
+    *cards, history = UserAdmin.fieldsets
+    UserAdmin.fieldsets = (
+        *cards,
+        (name, {"fields": fields, "classes": ("wide",)}),
+        history,
+    )
+    UserAdmin.customers_only = (*UserAdmin.customers_only, *fields)
 
 
 def names_of_groups(user: User) -> str:

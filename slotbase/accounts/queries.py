@@ -38,3 +38,8 @@ def get_session_user(session: Session) -> tuple[User, bool] | None:
         return None
     *values, is_revoked = row
     return User.from_db("default", FIELDS, values), is_revoked
+
+
+def is_known(user_id: UUID) -> bool:
+    """Whether there is such a person."""
+    return User.objects.filter(pk=user_id).exists()

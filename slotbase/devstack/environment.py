@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from slotbase.devstack.errors import StackError
+from slotbase.devstack.google import make_service_account
 from slotbase.devstack.postgres import Postgres
 from slotbase.devstack.valkey import BROKER, CACHE, Valkey
 
@@ -58,10 +59,13 @@ def settings(given: Given, addresses: Given, secret_key: str) -> dict[str, str]:
         "ANALYTICS_URL": f"{sandbox}/analytics/events",
         "ALERT_WEBHOOK_URL": f"{sandbox}/alerts/notices",
         "BACK_OFFICE_URL": addresses["SLOTBASE_URL"],
+        "PUBLIC_URL": addresses["SLOTBASE_URL"],
         "STRIPE_API_BASE": f"{sandbox}/stripe",
         "STRIPE_SECRET_KEY": "sk_test_sandbox",
         "RESEND_API_URL": f"{sandbox}/resend",
         "RESEND_API_KEY": "re_sandbox",
+        "FCM_API_URL": f"{sandbox}/fcm",
+        "FCM_CREDENTIALS": make_service_account(f"{sandbox}/fcm/token"),
         "EMAIL_FROM": "SlotBase <noreply@slotbase.example>",
         **WEBHOOK_SECRETS,
         "OPS_TOKEN": OPS_TOKEN,

@@ -16,17 +16,22 @@ DAY = 86_400
 # The least and the most of each number that is safe; see docs/reference/settings.md.
 RANGES: dict[str, tuple[float, float]] = {
     "HOLD_TTL_SECONDS": (1, DAY),
+    "HOLD_EXPIRING_SECONDS": (15, DAY),
     "MAX_ACTIVE_HOLDS": (1, 1000),
     "WAITLIST_OFFER_SECONDS": (1, DAY),
+    "OFFER_EXPIRING_SECONDS": (15, DAY),
     "MAX_WAITLIST_ENTRIES": (1, 1000),
     "MAX_AVAILABILITY_DAYS": (1, 366),
     "PAYMENT_GRACE_SECONDS": (0, DAY),
     "LATE_RECLAIM_SECONDS": (0, DAY),
+    "REMINDER_HOURS_BEFORE": (1, 24 * 30),
     "REFUND_ALERT_MAJOR": (0, 1_000_000_000),
     # Whoever waits for a webhook that was lost waits so long.
     "RECONCILE_AFTER_SECONDS": (10, 3600),
     "STRIPE_RECONCILE_SECONDS": (60, DAY),
     "STRIPE_COMPARE_DAYS": (2, 400),
+    "RESEND_REQUESTS_PER_SECOND": (1, 10_000),
+    "RESEND_BURST": (1, 1000),
     # django-celery-beat counts whole seconds.
     "SWEEP_INTERVAL_SECONDS": (1, 60),
     "SWEEP_BATCH_SIZE": (1, 100_000),
@@ -35,6 +40,8 @@ RANGES: dict[str, tuple[float, float]] = {
     "DEAD_LETTER_RETENTION_DAYS": (1, 36_500),
     "HOLD_RETENTION_DAYS": (1, 36_500),
     "NOTIFICATION_RETENTION_DAYS": (2, 36_500),
+    "PUSH_TTL_SECONDS": (60, 28 * DAY),
+    "MAX_DEVICES": (1, 1000),
     "ALERT_RETENTION_DAYS": (1, 36_500),
     "MAX_BODY_BYTES": (1024, 10 * 1024 * 1024),
     "THROTTLE_USER_PER_MINUTE": (1, 10_000_000),
@@ -68,6 +75,7 @@ def refuse_unsafe_settings() -> None:
         *_unsafe_failpoints(),
         *_unsafe_sign_in(),
         *_unsafe_payments(),
+        *_unsafe_push(),
         *_unsafe_operations(),
         *_unsafe_alerts(),
         *_unsafe_dead_letters(),
@@ -135,7 +143,19 @@ def _unsafe_payments() -> Iterator[str]:
         yield "REFUND_RETRY_SECONDS: from 0 on, each more than the one before."
 
 
+def _unsafe_push() -> Iterator[str]:
+    is_https = settings.FCM_API_URL.startswith("https://")
+    if not is_https and not settings.DEMO:
+        yield "FCM_API_URL: must be https."
+    waits = settings.PUSH_RETRY_SECONDS
+    if not waits or min(waits) < 1:
+        yield "PUSH_RETRY_SECONDS: one wait or more, each of a second or more."
+
+
 def _unsafe_operations() -> Iterator[str]:
+    url = settings.PUBLIC_URL
+    if url and not settings.DEMO and not url.startswith("https://"):
+        yield "PUBLIC_URL: must be https."
     if 0 < len(settings.OPS_TOKEN) < 24:
         yield "OPS_TOKEN: 24 or more random characters, or none."
 

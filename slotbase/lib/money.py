@@ -100,3 +100,10 @@ def check_chargeable(amount_minor: int, currency: str) -> None:
     if amount_minor % step:
         least = format_money(step, currency)
         raise NotChargeable(f"Cards can be charged in steps of {least}.")
+
+
+def tax_within(amount_minor: int, rate: Decimal) -> int:
+    """The tax that an amount includes, at so many percent, in minor units."""
+    # In hundredths of a percent, so that all is whole numbers; half is rounded up.
+    whole, gross = 100_00, 100_00 + int(rate * 100)
+    return amount_minor - (2 * amount_minor * whole + gross) // (2 * gross)

@@ -76,14 +76,15 @@ def _session() -> requests.Session:
 def _classify(error: requests.RequestException, provider: str) -> ProviderError:
     if isinstance(error, _BAD_ADDRESS):
         outcome, code = Outcome.CONFIGURATION, "bad_address"
-    elif _was_not_reached(error):
+    elif was_not_reached(error):
         outcome, code = Outcome.NOT_EXECUTED, "not_reached"
     else:
         outcome, code = Outcome.UNKNOWN, "no_answer"
     return ProviderError(outcome, provider=provider, code=code)
 
 
-def _was_not_reached(error: requests.RequestException) -> bool:
+def was_not_reached(error: requests.RequestException) -> bool:
+    """Whether no connection was made, so that nothing was sent."""
     reason = getattr(error.args[0], "reason", None) if error.args else None
     # A refused connection and a name that is not found are kinds of it.
     return isinstance(reason, urllib3.exceptions.ConnectTimeoutError)

@@ -9,6 +9,7 @@ from types import FrameType
 from slotbase.sandbox.alerts import Alerts
 from slotbase.sandbox.analytics import Analytics
 from slotbase.sandbox.clerk import Clerk
+from slotbase.sandbox.fcm.provider import Fcm
 from slotbase.sandbox.fields import ControlError
 from slotbase.sandbox.frame import Sandbox
 from slotbase.sandbox.resend.provider import Resend
@@ -30,7 +31,8 @@ def main() -> None:
     webhooks = Webhooks()
     stripe = Stripe(webhooks=webhooks)
     resend = Resend(webhooks=webhooks)
-    server.sandbox = Sandbox([clerk, stripe, resend, Analytics(), Alerts()], webhooks)
+    others = [Analytics(), Alerts(), Fcm()]
+    server.sandbox = Sandbox([clerk, stripe, resend, *others], webhooks)
     for wish in options.webhook:
         _send_webhooks(webhooks, wish)
     sys.stderr.write(f"sandbox: listening on {server.url}\n")

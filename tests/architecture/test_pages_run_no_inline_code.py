@@ -15,6 +15,9 @@ INLINE = re.compile(
     re.IGNORECASE,
 )
 
+# Mail programs load no style sheets. It is shown under a policy of its own alone.
+LAYOUT_OF_MAILS = ROOT / "templates/email/base.html"
+
 
 def inline_code(text: str) -> list[str]:
     return [found.group() for found in INLINE.finditer(text)]
@@ -28,10 +31,17 @@ def inline_code_in_python(source: Source) -> Iterator[str]:
 
 def test_templates_have_no_inline_script_or_style() -> None:
     templates = [*ROOT.glob("templates/**/*.html"), *ROOT.glob("slotbase/**/*.html")]
+    templates.remove(LAYOUT_OF_MAILS)
 
     assert templates
     faulty = {each.name: inline_code(each.read_text()) for each in templates}
     assert {name: found for name, found in faulty.items() if found} == {}
+
+
+def test_mails_have_style_but_no_script() -> None:
+    found = inline_code(LAYOUT_OF_MAILS.read_text())
+
+    assert all(each.endswith(("style=", "style")) for each in found), found
 
 
 def test_html_made_in_python_has_none_either() -> None:

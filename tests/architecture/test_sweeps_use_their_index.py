@@ -8,7 +8,7 @@ read to its end (ADR 0005).
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -23,11 +23,19 @@ from bookings.locks import (
     claim_due_holds,
     claim_ended_bookings,
     claim_unseen_entries,
+    lock_unattended,
 )
+from bookings.services.expiring import find_expiring
 from bookings.services.holds import purge_old_holds
 from bookings.services.waitlist import LOOK_EVERY, purge_ended_entries
 from notifications.models import Notification
+from notifications.services.budget import MOST_URGENT
+from notifications.services.device_retention import (
+    forget_ended_devices,
+    retire_unseen_devices,
+)
 from notifications.services.retention import empty_old_mails
+from notifications.states import DeviceStatus
 from payments.models import CardPayment, Reconciliation, Refund
 from recovery import vitals
 from recovery.alerts import purge_old_alerts
@@ -50,6 +58,7 @@ from recovery.models import (
     WorkflowRun,
 )
 from recovery.notices import purge_old_notices
+from recovery.rowqueue import NEWEST, OLDEST
 from recovery.runs import purge_finished_runs
 from slotbase.accounts.models import ProfileFetch
 from slotbase.lib.clock import read_clock
@@ -100,6 +109,17 @@ class Sweep:
 EXPIRY = Sweep(
     lambda: claim_due_holds(LIMIT),
     (HOLDS.format(status="ACTIVE", released_at="NULL", age="interval '0'"),),
+    *("bookings_hold_due", "expires_at"),
+)
+# Offers that were made an hour ago and end in 3, 4 and 5 minutes; others later.
+OFFERS = (
+    HOLDS.replace("expires_at, released_at)", "expires_at, created_at, released_at)")
+    .replace("at, {released_at}", "at, slotbase_now() - interval '1 hour', NULL")
+    .replace("'CUSTOMER'", "'WAITLIST'")
+)
+WARNING = Sweep(
+    lambda: lock_unattended(find_expiring(), LIMIT),
+    (OFFERS.format(status="ACTIVE", age="interval '-5 minutes'"),),
     *("bookings_hold_due", "expires_at"),
 )
 ENDING = Sweep(
@@ -183,10 +203,16 @@ PROFILES = f"""
 INSERT INTO accounts_profilefetch (user_id, next_run_at)
 SELECT gen_random_uuid(), at {MOMENTS}
 """
+DUE_MAILS = (
+    MAILS.format(age="interval '0'", due="at", status="PENDING", sent="NULL, ''"),
+)
 SENDING = Sweep(
-    lambda: claim_all(Notification),
-    (MAILS.format(age="interval '0'", due="at", status="PENDING", sent="NULL, ''"),),
-    *("notifications_due", "next_run_at"),
+    lambda: claim_all(Notification), DUE_MAILS, *("notifications_due", "next_run_at")
+)
+URGENT = Sweep(
+    lambda: claim_all(Notification, [MOST_URGENT], channel="EMAIL"),
+    DUE_MAILS,
+    *("notifications_urgent", "next_run_at"),
 )
 MAIL_PURGE = Sweep(
     lambda: [None] * empty_old_mails.__wrapped__(limit=LIMIT),
@@ -196,6 +222,33 @@ MAIL_PURGE = Sweep(
         ),
     ),
     *("notifications_to_empty", "created_at"),
+)
+DEVICES = f"""
+INSERT INTO notifications_pushdevice (id, user_id, token_kind, token_hash, sealed_token,
+    platform, app_version, status, why, generation, last_seen_at, ended_at)
+SELECT gen_random_uuid(), %(customer)s, 'TOKEN', at::text, 's', 'IOS', '', '{{status}}',
+    '', 1, at, {{ended}} {MOMENTS}
+"""
+PUSHES = MAILS.replace("(id,", "(id, channel, device_id,").replace(
+    "SELECT gen_random_uuid(),", "SELECT gen_random_uuid(), 'PUSH', gen_random_uuid(),"
+)
+PUSHING = Sweep(
+    lambda: claim_all(Notification, channel="PUSH"),
+    (PUSHES.format(age="interval '0'", due="at", status="PENDING", sent="NULL, ''"),),
+    *("notifications_due", "next_run_at"),
+)
+RETIRING = Sweep(
+    lambda: [None] * retire_unseen_devices.__wrapped__(limit=LIMIT),
+    (DEVICES.format(age="interval '60 days'", status="ACTIVE", ended="NULL"),),
+    *("notifications_seen", "last_seen_at"),
+)
+FORGETTING = Sweep(
+    lambda: (
+        [None]
+        * forget_ended_devices.__wrapped__(status=DeviceStatus.INVALID, limit=LIMIT)
+    ),
+    (DEVICES.format(age="interval '7 days'", status="INVALID", ended="at"),),
+    *("notifications_to_forget", "ended_at"),
 )
 FETCHING = Sweep(
     lambda: claim_all(ProfileFetch),
@@ -395,15 +448,17 @@ NOTICE_PURGE = Sweep(
 )
 
 
-def claim_all(model: Any, **conditions: Any) -> list[Any]:
+def claim_all(
+    model: Any, orders: Sequence[str] = (OLDEST, NEWEST), **conditions: Any
+) -> list[Any]:
     """Claim as a sweep does, from both ends, until nothing is due."""
     rows = []
-    for newest in cycle([False, True]):
+    for order in cycle(orders):
         row = claim_due_row(
             model,
             lease=timedelta(minutes=1),
             due_before=read_clock(),
-            newest=newest,
+            order=order,
             changes={},
             conditions=conditions,
         )
@@ -483,24 +538,26 @@ def is_served(sweep: Sweep, nodes: list[dict[str, Any]]) -> bool:
 @pytest.mark.parametrize(
     "sweep",
     [
-        *(EXPIRY, ENDING, HOLD_PURGE, KEY_PURGE),
+        *(EXPIRY, WARNING, ENDING, HOLD_PURGE, KEY_PURGE),
         *(LOOKING, WAITLIST_PURGE),
         *(DELIVERING, PROCESSING, EVENT_PURGE, PAYLOAD_PURGE),
         *(ADVANCING, LATE, WORKFLOW_PURGE),
         *(RETRYING, LETTER_PURGE),
-        *(SENDING, MAIL_PURGE, FETCHING),
+        *(SENDING, URGENT, MAIL_PURGE, FETCHING),
+        *(PUSHING, RETIRING, FORGETTING),
         *(PAYING, REFUNDING, RECONCILING),
         CHECKING,
         *(COUNTING_EVENTS, COUNTING_WEBHOOKS, COUNTING_WORKFLOWS),
         *(TELLING, QUIET, ALERT_PURGE, NOTIFYING, NOTICE_PURGE),
     ],
     ids=[
-        *("expiry", "ending", "hold purge", "key purge"),
+        *("expiry", "warning", "ending", "hold purge", "key purge"),
         *("looking", "waitlist purge"),
         *("delivering", "processing", "event purge", "payload purge"),
         *("advancing", "late workflows", "workflow purge"),
         *("retrying", "dead letter purge"),
-        *("sending", "mail purge", "fetching"),
+        *("sending", "urgent mails", "mail purge", "fetching"),
+        *("pushing", "retiring devices", "forgetting devices"),
         *("paying", "refunding", "reconciling"),
         "checking",
         *("counting events", "counting webhooks", "counting workflows"),

@@ -22,6 +22,7 @@ from tests.factories import (
     make_resource,
     tomorrow,
 )
+from tests.notifications.pushes import register
 
 
 @pytest.fixture
@@ -57,6 +58,7 @@ def routes(alice: User, court: Resource) -> list[Route]:
     entry = make_entry(resource=court, customer=alice)
     ids = {"resource": court.pk, "hold": booking.hold_id, "booking": booking.pk}
     ids["entry"] = entry.pk
+    ids["device"] = register(alice).pk
     return [(method, address.format_map(ids)) for method, address in ALL]
 
 

@@ -27,6 +27,11 @@ ALL: list[Route] = [
     ("GET", "/api/v1/bookings/{booking}/history/"),
     ("GET", "/api/v1/bookings/{booking}/cancellation-quote/"),
     ("POST", "/api/v1/bookings/{booking}/cancel/"),
+    ("GET", "/api/v1/me/notifications/"),
+    ("PATCH", "/api/v1/me/notifications/"),
+    ("GET", "/api/v1/devices/"),
+    ("POST", "/api/v1/devices/"),
+    ("DELETE", "/api/v1/devices/{device}/"),
 ]
 PUBLIC = ("/api/v1/venues/", "/api/v1/resources/")
 

@@ -26,6 +26,8 @@ pytestmark = pytest.mark.django_db
 
 FILE = Path(__file__).resolve().parents[2] / "docs/reference/openapi.yaml"
 KEY = {"Idempotency-Key": "k1"}
+NO_REMINDERS = {"topic": "REMINDERS", "channel": "EMAIL", "is_wanted": False}
+PHONE = {"token": "a-phone", "platform": "IOS"}
 
 
 def operations() -> list[tuple[str, str, dict[str, Any]]]:
@@ -71,10 +73,11 @@ def test_nothing_in_the_query_changes_the_document(query: str) -> None:
 def test_every_address_and_method_is_in_the_document() -> None:
     described = {(path, method) for path, method, _ in operations()}
 
-    [api] = [p for p in get_resolver().url_patterns if str(p.pattern) == "api/v1/"]
+    parts = [p for p in get_resolver().url_patterns if str(p.pattern) == "api/v1/"]
     existing = {
         (operation_path(str(route.pattern)), method)
-        for route in api.url_patterns
+        for part in parts
+        for route in part.url_patterns
         for method in ("get", "post", "put", "patch", "delete")
         if hasattr(route.callback.cls, method)
     }
@@ -145,6 +148,8 @@ def get_everything(api: APIClient, court: Resource, booking: Any) -> list[Any]:
             f"bookings/{booking.pk}/",
             f"bookings/{booking.pk}/history/",
             f"bookings/{booking.pk}/cancellation-quote/",
+            "me/notifications/",
+            "devices/",
         )
     ]
 
@@ -176,6 +181,12 @@ def wait_and_decline(api: APIClient, wish: dict[str, Any]) -> list[Any]:
     return [*joined, *shown, declined, api.delete(f"/api/v1/{entry}/")]
 
 
+def register_and_forget(api: APIClient) -> list[Any]:
+    registered = [api.post("/api/v1/devices/", PHONE, "json") for _ in range(2)]
+    id_ = registered[0].json()["id"]
+    return [*registered, api.delete(f"/api/v1/devices/{id_}/")]
+
+
 def test_every_field_of_an_answer_is_in_the_document_and_the_other_way_round(
     api: APIClient, alice: User, court: Resource, wish: dict[str, Any]
 ) -> None:
@@ -189,6 +200,8 @@ def test_every_field_of_an_answer_is_in_the_document_and_the_other_way_round(
         api.delete(f"/api/v1/holds/{hold.pk}/"),
         *get_everything(api, court, booking),
         *wait_and_decline(api, wish),
+        api.patch("/api/v1/me/notifications/", NO_REMINDERS, "json"),
+        *register_and_forget(api),
     ]
 
     for answer in answers:

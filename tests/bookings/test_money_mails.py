@@ -126,7 +126,10 @@ def mail(template: str) -> str:
 
 
 def templates() -> list[str]:
+    """What was told of the cancellation, and not of each payment and refund."""
+    others = ["receipt", "refund_succeeded", "refund_elsewhere", "booking_reminder"]
     told = Notification.objects.exclude(status="CANCELLED").order_by("id")
+    told = told.exclude(template__in=others)
     return [*told.values_list("template", flat=True)]
 
 

@@ -70,8 +70,13 @@ def test_a_move_is_on_record_as_an_event_and_a_mail() -> None:
     event = OutboxEvent.objects.get(type="booking.moved")
     assert event.data["start_time"] == tomorrow(16).isoformat()
     assert event.data["before"]["start_time"] == tomorrow().isoformat()
-    mails = dict(Notification.objects.values_list("template", "status"))
-    assert mails == {"booking_confirmed": "CANCELLED", "booking_moved": "PENDING"}
+    mails = Notification.objects.order_by("id").values_list("template", "status")
+    assert [*mails] == [
+        ("booking_confirmed", "CANCELLED"),
+        ("booking_reminder", "CANCELLED"),
+        ("booking_moved", "PENDING"),
+        ("booking_reminder", "PENDING"),
+    ]
 
 
 def test_the_mail_says_the_new_time_and_the_old_one_by_the_clocks_there() -> None:

@@ -95,7 +95,7 @@ def test_money_in_time_buys_its_slot_once(hold: BookingHold, stripe: Stripe) -> 
     assert booking.payable is not None
     assert (booking.status, booking.payable.status) == ("CONFIRMED", "PAID")
     assert booking.payable.reference == booking.reference
-    assert mails() == ["booking_confirmed"]
+    assert mails() == ["booking_confirmed", "booking_reminder", "receipt"]
 
 
 def test_a_part_of_the_money_buys_nothing_yet(
@@ -170,7 +170,7 @@ def test_late_money_for_a_slot_that_is_taken_goes_back_and_its_customer_hears_of
     assert sent_back(stripe) == [2400]
     assert cause() == "The slot was taken meanwhile."
     assert open_kinds() == []
-    assert mails() == ["late_payment_refunded"]
+    assert mails() == ["late_payment_refunded", "refund_succeeded"]
 
 
 def test_of_several_places_all_are_bought_or_none(stripe: Stripe, clock: Clock) -> None:

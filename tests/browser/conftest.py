@@ -9,6 +9,12 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 from slotbase.devstack.browser import ADVICE, find_browser
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--write-pictures", action="store_true", help="renew docs/mails (test_mails.py)"
+    )
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """The browser, once for all tests."""

@@ -236,9 +236,7 @@ def test_without_the_lease_each_of_them_would_call_stripe(
     sandbox: Sandbox, stripe: Stripe
 ) -> None:
     make_refund(sandbox)
-    claim = partial(
-        rowqueue._claim, refund_calls.QUEUE, {}, due_before=read_clock(), newest=False
-    )
+    claim = partial(rowqueue._claim, refund_calls.QUEUE, {}, due_before=read_clock())
     row = claim()
     assert row is not None
 

@@ -78,7 +78,7 @@ def _one(subscriber: str) -> None:
     from recovery.outbox import subscribers
 
     queue = queue_of(subscribers()[subscriber])
-    row = rowqueue._claim(queue, {}, due_before=read_clock(), newest=False)
+    row = rowqueue._claim(queue, {}, due_before=read_clock())
     assert row is not None
     rowqueue._run(queue, row)
 

@@ -145,9 +145,7 @@ def test_a_case_that_is_just_being_opened_is_closed_by_the_end(
 ) -> None:
     start(done=STEPS)
     WorkflowRun.objects.update(limit_at=read_clock())
-    claimed = rowqueue._claim(
-        workflows.QUEUE, {}, due_before=read_clock(), newest=False
-    )
+    claimed = rowqueue._claim(workflows.QUEUE, {}, due_before=read_clock())
     assert claimed is not None
     has_lock, open_case = threading.Event(), runs.open_case
 

@@ -59,9 +59,15 @@ QUEUES_OF_MONEY = (
     *("card_payment", "refund", "stripe_events"),
     *("workflow", "email", "profiles", "invariants", "alert"),
     *("comparison", "dead_letter"),
+    "push",  # in test_pushes.py
 )
 OF_THE_WAITLIST = "waitlist.passing_on"  # in test_waitlist.py
-POINTS_OF_MONEY = ("booking.asked", "booking.confirming", "email.rendered")
+POINTS_OF_MONEY = (
+    "booking.asked",
+    "booking.confirming",
+    "email.rendered",
+    "push.rendered",
+)
 
 # Where, how often, and so how many deaths are counted: who dies after the record has
 # left no lease, and nothing to do for a second one.

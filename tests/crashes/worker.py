@@ -22,6 +22,7 @@ from uuid import UUID, uuid4
 from django.conf import settings
 from django.db import OperationalError, connection, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import Q
 from django.test import Client
 from django.utils.module_loading import import_string
 
@@ -319,9 +320,16 @@ def due_models() -> list[type[DueRow]]:
 
 
 def is_settled() -> bool:
-    """Whether nothing is due, now or later, and nobody has a lease."""
+    """Whether nothing is due, now or again, and nobody has a lease.
+
+    What nobody has tried since it is for another day, such as a reminder, is not owed.
+    """
+    for_later = Q(attempts=0, last_error="", next_run_at__gt=Now())
     return not any(
-        model.rows().exclude(next_run_at=None, lease_token=None).exists()
+        model.rows()
+        .exclude(next_run_at=None, lease_token=None)
+        .exclude(for_later)
+        .exists()
         for model in due_models()
     )
 

@@ -8,6 +8,7 @@ from slotbase.accounts.models import ProfileFetch
 from slotbase.lib.clock import read_clock
 from tests.factories import make_customer
 from tests.notifications.conftest import queue
+from tests.notifications.pushes import queue_push
 
 
 def mail_sent_twice() -> None:
@@ -30,6 +31,12 @@ def mail_without_history() -> None:
 def mail_not_tried() -> None:
     queue()
     Notification.objects.update(next_run_at=read_clock() - timedelta(minutes=6))
+
+
+def push_not_tried() -> None:
+    queue_push()
+    due = read_clock() - timedelta(minutes=6)
+    Notification.objects.filter(channel="PUSH").update(next_run_at=due)
 
 
 def mail_given_up_without_a_case() -> None:
@@ -56,6 +63,7 @@ BREAKS: list[tuple[str, Callable[[], None]]] = [
     ("I5", unsure_mail_sent_after_a_day),
     ("I6.notification", mail_without_history),
     ("I11.notification", mail_not_tried),
+    ("I11.push", push_not_tried),
     ("I18.notification", mail_given_up_without_a_case),
     ("I11.profile", clerk_not_asked),
 ]

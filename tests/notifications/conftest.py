@@ -8,9 +8,10 @@ import pytest
 import requests
 from django.db import transaction
 
-from notifications.models import Notification
+from notifications.models import Notification, PushDevice, Suppression
 from notifications.services import sending
-from notifications.services.messages import queue_email
+from notifications.services.messages import queue_message
+from notifications.services.suppression import hash_of
 from slotbase.accounts.models import User
 from slotbase.lib.clock import Now
 from slotbase.providers.breaker import Breaker
@@ -42,6 +43,19 @@ def make_addressee(**over: Any) -> User:
     return make_customer(**{"email": "alice@example.com", **over})
 
 
+def make_device(user: User, **over: Any) -> PushDevice:
+    """A device of somebody; its token is nothing that FCM knows."""
+    number = PushDevice.objects.count()
+    fields = {"token_hash": f"hash-{number}", "sealed_token": "x", "platform": "IOS"}
+    return PushDevice.objects.create(user=user, **{**fields, **over})
+
+
+def suppress(user: User, *, address: str = "", **over: Any) -> Suppression:
+    """Mails to somebody came back."""
+    fields = {"reason": "BOUNCED", "address_hash": hash_of(address or user.email)}
+    return Suppression.objects.create(user=user, **{**fields, **over})
+
+
 def queue(recipient: User | None = None, **over: Any) -> Notification:
     """Queue a mail, as a service does."""
     recipient = recipient or make_addressee()
@@ -55,7 +69,7 @@ def queue(recipient: User | None = None, **over: Any) -> Notification:
         "reference": "7K3QF-9XW2M",
     }
     with transaction.atomic():
-        queue_email(**{**wish, **over})
+        queue_message(**{**wish, **over})
     key = over.get("dedupe_key", wish["dedupe_key"])
     return Notification.objects.get(dedupe_key=key)
 

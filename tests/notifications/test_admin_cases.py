@@ -89,7 +89,8 @@ def test_one_that_fails_again_has_a_case_of_its_own(
 
 def test_it_is_sent_again_once(failed: Notification) -> None:
     bob = make_staff()
-    for _ in range(2):
+    services.resend(message_id=failed.pk, staff_id=bob.pk)
+    with pytest.raises(InvalidState):
         services.resend(message_id=failed.pk, staff_id=bob.pk)
 
     assert Notification.objects.count() == 2

@@ -7,7 +7,7 @@ from django.db import ProgrammingError, connection, transaction
 
 from notifications.errors import UnknownTemplate
 from notifications.models import Notification
-from notifications.services.messages import queue_email, withdraw
+from notifications.services.messages import queue_message, withdraw
 from notifications.services.retention import empty_old_mails
 from slotbase.accounts.models import ProfileFetch
 from slotbase.lib.db import NotInTransaction
@@ -54,7 +54,7 @@ def test_it_is_part_of_a_transaction() -> None:
     with pytest.raises(NotInTransaction):
         withdraw(dedupe_key="x")
     with pytest.raises(NotInTransaction):
-        queue_email()
+        queue_message()
 
 
 def test_nothing_is_withdrawn_where_nothing_is() -> None:

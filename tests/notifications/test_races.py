@@ -58,7 +58,7 @@ def test_without_lease_and_key_it_would_be_sent_more_often(
     queue()
 
     def work() -> None:
-        row = rowqueue._claim(sending.QUEUE, {}, due_before=read_clock(), newest=False)
+        row = rowqueue._claim(sending.QUEUE, {}, due_before=read_clock())
         assert row is not None
         sending._send(row)
 

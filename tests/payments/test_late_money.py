@@ -110,7 +110,8 @@ def require_booking(stripe: Stripe, *, cases: tuple[str, ...] = ()) -> None:
     assert not Refund.objects.exists()
     assert [*Case.objects.values_list("kind", flat=True)] == [*cases]
     assert stripe.effects("refund_created") == []
-    assert told() == ["booking_confirmed"]
+    closed = ["venue_closed"] * ("closure_conflict" in cases)
+    assert told() == ["booking_confirmed", *closed, "receipt"]
 
 
 def require_all_back(stripe: Stripe, *, sent: int = 1) -> None:
@@ -400,5 +401,5 @@ def test_a_part_that_was_paid_for_a_hold_that_came_to_nothing_goes_back(
     assert Payable.objects.get().status == "REFUNDED"
     [refunded] = stripe.effects("refund_created")
     assert refunded["amount"] == HOUR - 100
-    assert told() == ["late_payment_refunded"]
+    assert told() == ["late_payment_refunded", "refund_succeeded"]
     assert not Case.objects.exclude(status="RESOLVED").exists()

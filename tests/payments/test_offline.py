@@ -8,11 +8,12 @@ import pytest
 
 from payments.errors import Overpayment, PayableNotFound, PossibleDuplicate
 from payments.models import OfflinePayment, Payable
-from payments.services.offline import Received, record_payment, tax_within
+from payments.services.offline import Received, record_payment
 from payments.states import OfflineMethod
 from recovery.models import AuditEntry, OutboxEvent
 from slotbase.lib.errors import InvalidState, ValidationFailed
 from slotbase.lib.ids import uuid7
+from slotbase.lib.money import tax_within
 from tests.adversity import Clock
 from tests.factories import make_booking, make_resource, make_staff, make_venue
 from tests.payments.money import counters, make_cash, make_payable, new_key

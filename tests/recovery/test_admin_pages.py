@@ -19,7 +19,7 @@ from bookings.models import (
     Resource,
     WaitlistEntry,
 )
-from notifications.models import Notification
+from notifications.models import Notification, PushDevice, Suppression
 from payments.models import (
     CardPayment,
     Dispute,
@@ -50,7 +50,7 @@ from slotbase.accounts.models import User, Venue
 from slotbase.lib.backoffice import BackOfficeAdmin
 from slotbase.lib.clock import read_clock
 from tests.factories import make_booking, make_entry, make_staff
-from tests.notifications.conftest import queue
+from tests.notifications.conftest import make_device, queue, suppress
 from tests.payments.told import make_some_of_each
 from tests.recovery.trouble import fail_delivery, fail_webhook
 from tests.workflow import Script, registered, start
@@ -64,7 +64,7 @@ PAGES = {
     *(User, Venue, Group, PeriodicTask),
     *(Case, WebhookFailure, InboxEvent, OutboxEvent, EventDelivery, Heartbeat),
     *(Notification, WorkflowRun, ProviderStatus, Alert, AlertNotice, DeadLetter),
-    *(WaitlistEntry, Reconciliation, ReconciledDay),
+    *(WaitlistEntry, Reconciliation, ReconciledDay, Suppression, PushDevice),
     *MONEY,
 }
 EACH_PAGE = pytest.mark.parametrize("model", sorted(PAGES, key=lambda m: m.__name__))
@@ -97,6 +97,8 @@ def rows(client: Client, superuser: User, settings: Any) -> Client:
     heartbeats.record_heartbeat("worker@host default")
     provider_status.write({"stripe": provider_status.Tally()})
     queue(venue_id=venue.pk)
+    make_device(booking.customer)
+    suppress(booking.customer)
     make_some_of_each(venue, superuser)
     settings.ALERT_WEBHOOK_URL = "https://ops.example.com/"
     lookout.look()

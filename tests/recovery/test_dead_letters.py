@@ -563,8 +563,8 @@ def test_from_one_end_alone_it_would_wait_for_all_of_them(
     monkeypatch.setattr(
         rowqueue,
         "_claim",
-        lambda queue, only, *, due_before, newest: from_both_ends(
-            queue, only, due_before=due_before, newest=False
+        lambda queue, only, *, due_before, order: from_both_ends(
+            queue, only, due_before=due_before
         ),
     )
     monkeypatch.setattr(rowqueue, "SWEEP_SECONDS", 1)

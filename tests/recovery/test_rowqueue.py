@@ -238,7 +238,6 @@ def claim(**_: Any) -> EventDelivery:
         queue_of(subscribers()["tester"]),
         {"subscriber": "tester"},
         due_before=read_clock(),
-        newest=False,
     )
     assert row is not None
     return row

@@ -271,9 +271,7 @@ def test_a_step_that_killed_its_workers_is_undone_since_nobody_knows(
 ) -> None:
     start(done=["reserve"])
     for _ in range(rowqueue.MAX_DEATHS):
-        row = rowqueue._claim(
-            workflows.QUEUE, {}, due_before=read_clock(), newest=False
-        )
+        row = rowqueue._claim(workflows.QUEUE, {}, due_before=read_clock())
         workflows._call(row)  # and dies
         end_leases()
 
@@ -415,7 +413,7 @@ def test_a_step_that_kills_its_workers_after_the_pivot_waits_for_a_person(
 ) -> None:
     run_id = start(done=["reserve", "charge"])
     for _ in range(rowqueue.MAX_DEATHS):
-        rowqueue._claim(workflows.QUEUE, {}, due_before=read_clock(), newest=False)
+        rowqueue._claim(workflows.QUEUE, {}, due_before=read_clock())
         end_leases()
 
     advance()
@@ -624,7 +622,7 @@ def test_a_run_that_a_worker_has_is_not_abandoned_and_a_late_worker_loses(
     script: Script,
 ) -> None:
     bob, run_id = make_staff(), start()
-    late = rowqueue._claim(workflows.QUEUE, {}, due_before=read_clock(), newest=False)
+    late = rowqueue._claim(workflows.QUEUE, {}, due_before=read_clock())
     assert late is not None
 
     with pytest.raises(InvalidState):

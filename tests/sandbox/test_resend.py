@@ -228,3 +228,41 @@ def test_nothing_becomes_of_a_mail_that_was_not_sent(sandbox: OwnSandbox) -> Non
     )
 
     assert answer.status_code == 400
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"tags": [{"name": "notification", "value": "a b"}]},
+        {"tags": "x"},
+        {"attachments": [{"filename": "a.ics"}]},
+        {"attachments": "x"},
+    ],
+)
+def test_tags_and_attachments_are_checked(
+    sandbox: OwnSandbox, more: dict[str, Any]
+) -> None:
+    assert post(sandbox, {**MAIL, **more}).status_code == 422
+    assert sent(sandbox) == []
+
+
+@pytest.mark.parametrize(
+    ("limit", "name"),
+    [
+        ("per_second", "rate_limit_exceeded"),
+        ("daily", "daily_quota_exceeded"),
+        ("monthly", "monthly_quota_exceeded"),
+    ],
+)
+def test_beyond_a_limit_it_takes_nothing(
+    sandbox: OwnSandbox, limit: str, name: str
+) -> None:
+    address = f"{sandbox.url}/_sandbox/resend/limits"
+    requests.post(address, json={limit: 1}, timeout=5).raise_for_status()
+
+    first, second = post(sandbox), post(sandbox)
+
+    assert (first.status_code, second.status_code) == (200, 429)
+    assert second.json()["name"] == name
+    assert int(second.headers["Retry-After"]) >= 1
+    assert len(sent(sandbox)) == 1

@@ -20,6 +20,8 @@ CASES = ("recovery.case", "recovery.webhookfailure", "recovery.inboxevent")
 ALERTS = ("recovery.alert", "recovery.alertnotice")
 EVENTS = ("recovery.outboxevent", "recovery.eventdelivery")
 MESSAGES = ("notifications.notification",)
+# What they go to: addresses that take none, and devices.
+REACH = ("notifications.suppression", "notifications.pushdevice")
 WORKFLOWS = ("recovery.workflowrun",)
 MONEY = (
     *("payments.payable", "payments.cardpayment", "payments.offlinepayment"),
@@ -35,7 +37,7 @@ ENGINES = (
 EVERYTHING = (
     *(*CATALOGUE, *SALES, *CUSTOMERS, *VENUES, *HISTORY, *CASES, *ENGINES),
     *ALERTS,
-    *(*MESSAGES, *MONEY, *FAILURES, *COMPARISONS),
+    *(*MESSAGES, *REACH, *MONEY, *FAILURES, *COMPARISONS),
     *("bookings.slotclaim", "recovery.idempotencyrecord"),
     *("django_celery_beat.periodictask", "auth.group"),
 )
@@ -64,6 +66,8 @@ KEEP_THE_LIST = {"bookings.change_waitlistentry"}
 SUPPORT = (
     _may("view", *SALES, *CUSTOMERS, *CATALOGUE, *HISTORY, *EVENTS)
     | _may("view", *MESSAGES, *WORKFLOWS, *MONEY, *FAILURES, *COMPARISONS, *HEALTH)
+    # Send mails to an address again, push nothing to a device any more.
+    | _may("view change", *REACH)
     | WORK_ON_CASES
     | REFUND
     | PAY_OUT
@@ -98,6 +102,7 @@ MATRIX: dict[str, set[str]] = {
     "support_lead": SUPPORT,
     "operations": _may("view", *HISTORY, *ENGINES, "accounts.venue", "auth.group")
     | _may("view", *MESSAGES)
+    | _may("view change", *REACH)
     | WORK_ON_CASES
     # Try dead deliveries, tasks and stuck workflows again, or give them up.
     | _may("change", "recovery.eventdelivery", "recovery.deadletter", *WORKFLOWS)

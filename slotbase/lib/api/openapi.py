@@ -1,10 +1,11 @@
 """What every operation of the OpenAPI document shares. Describes, decides nothing."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import groupby
 from typing import Any
 
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
+from drf_spectacular.extensions import OpenApiSerializerExtension
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import serializers
 from rest_framework.exceptions import (
     APIException,
@@ -14,6 +15,7 @@ from rest_framework.exceptions import (
     ValidationError,
 )
 
+from slotbase.lib.api.inputs import StrictSerializer
 from slotbase.lib.api.problems import (
     CONTENT_TYPE,
     DOCS,
@@ -114,3 +116,42 @@ PAGE = [
         "cursor", str, description="Where the page begins: take `next` as it is."
     ),
 ]
+
+
+class StrictInDocument(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]
+    """Inputs that refuse what they do not know."""
+
+    target_class = StrictSerializer
+    match_subclasses = True
+
+    def map_serializer(self, auto_schema: Any, direction: Any) -> dict[str, Any]:
+        """The fields and no others."""
+        schema: dict[str, Any] = auto_schema._map_serializer(  # noqa: SLF001 - its documented use
+            self.target, direction, bypass_extensions=True
+        )
+        return {**schema, "additionalProperties": False}
+
+
+def operation(
+    name: str,
+    summary: str,
+    description: str,
+    *,
+    parameters: Iterable[Any] = (),
+    request: Any = None,
+    responses: dict[Any, Any],
+) -> Callable[[Any], Any]:
+    """One method of one address."""
+    return extend_schema(
+        operation_id=name,
+        summary=summary,
+        description=description,
+        parameters=[*parameters, RETRY_AFTER],
+        request=request,
+        responses=responses,
+    )
+
+
+def answer(shape: Shape | None, words: str) -> OpenApiResponse:
+    """A success."""
+    return OpenApiResponse(shape, description=words)

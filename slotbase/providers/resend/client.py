@@ -22,6 +22,9 @@ IN_FLIGHT_SECONDS = 5  # our own first call may take twice as long
 # The SDK's name for all that went wrong before an answer was there.
 _NO_ANSWER = "HttpClientError"
 
+DAILY_QUOTA, MONTHLY_QUOTA = "daily_quota_exceeded", "monthly_quota_exceeded"
+QUOTAS = frozenset({DAILY_QUOTA, MONTHLY_QUOTA})
+
 breaker = Breaker("resend")
 
 
@@ -34,11 +37,14 @@ def send_email(  # noqa: PLR0913 - these make a mail
     text: str,
     idempotency_key: str,
     headers: Mapping[str, str] | None = None,
+    attachments: Sequence[Mapping[str, str]] = (),
+    tags: Mapping[str, str] | None = None,
 ) -> str:
     """Send a mail and return its id at Resend. Takes about ten seconds at most.
 
     The same mail with the same key is not sent again for 24 hours: Resend answers with
-    the same id. After an UNKNOWN outcome that is the way to find out.
+    the same id. After an UNKNOWN outcome that is the way to find out. Webhooks about
+    the mail bring its `tags`.
 
     Raises:
         ProviderError: it was not sent, or nobody knows; or the breaker is open.
@@ -52,6 +58,10 @@ def send_email(  # noqa: PLR0913 - these make a mail
     }
     if headers:
         mail["headers"] = {**headers}
+    if attachments:
+        mail["attachments"] = [{**each} for each in attachments]
+    if tags:
+        mail["tags"] = [{"name": name, "value": tags[name]} for name in sorted(tags)]
     require_ready()
     with breaker:
         return _send(mail, idempotency_key)

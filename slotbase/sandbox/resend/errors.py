@@ -22,14 +22,16 @@ _BY_STATUS = {
 class Refused(Exception):
     """A request that Resend does not do."""
 
-    def __init__(self, status: int, name: str, message: str) -> None:
+    def __init__(
+        self, status: int, name: str, message: str, *, retry_after: int = 1
+    ) -> None:
         super().__init__(message)
-        self.status, self.name = status, name
+        self.status, self.name, self.retry_after = status, name, retry_after
 
     def reply(self) -> Reply:
         """In Resend's form."""
         body = {"statusCode": self.status, "name": self.name, "message": str(self)}
-        headers = {"Retry-After": "1"} if self.status == 429 else {}
+        headers = {"Retry-After": str(self.retry_after)} if self.status == 429 else {}
         return Reply(self.status, body, headers)
 
 

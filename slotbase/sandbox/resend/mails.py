@@ -13,6 +13,8 @@ _REQUIRED = ("from", "to", "subject")
 _ADDRESS = r"[^@\s<>,]+@[^@\s<>,.]+(\.[^@\s<>,.]+)+"
 _FORMS = re.compile(rf"{_ADDRESS}|[^<>\r\n]*<{_ADDRESS}>")
 
+_TAG = re.compile(r"[A-Za-z0-9_-]{1,256}")
+
 Mail = dict[str, Any]
 
 
@@ -35,6 +37,8 @@ def read_mail(request: Request) -> Mail:
             "invalid_from_address",
         )
     _check_texts(mail)
+    _check_tags(mail.get("tags", []))
+    _check_attachments(mail.get("attachments", []))
     return {**mail, "to": _read_recipients(mail["to"])}
 
 
@@ -75,6 +79,30 @@ def _check_texts(mail: Mail) -> None:
         isinstance(value, str) for value in headers.values()
     ):
         raise invalid("Invalid `headers` field.")
+
+
+def _check_tags(tags: Any) -> None:
+    if not isinstance(tags, list):
+        raise invalid("Invalid `tags` field.")
+    for tag in tags:
+        parts = [tag.get("name"), tag.get("value")] if isinstance(tag, dict) else [None]
+        if not all(isinstance(x, str) and _TAG.fullmatch(x) for x in parts):
+            raise invalid(
+                "Tags should only contain ASCII letters, numbers, underscores, or "
+                "dashes."
+            )
+
+
+def _check_attachments(attachments: Any) -> None:
+    if not isinstance(attachments, list):
+        raise invalid("Invalid `attachments` field.", "invalid_attachment")
+    for each in attachments:
+        is_one = isinstance(each, dict) and isinstance(each.get("filename"), str)
+        if not is_one or not (each.get("content") or each.get("path")):
+            raise invalid(
+                "Attachment must have either a `content` or `path`.",
+                "invalid_attachment",
+            )
 
 
 def _read_recipients(to: Any) -> list[str]:

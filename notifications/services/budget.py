@@ -1,0 +1,103 @@
+"""How many calls a provider takes: one budget for all workers, and nobody sleeps.
+
+What is over the budget stays due; the next sweep goes on (ADR 0033).
+"""
+
+import secrets
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import connection
+
+from notifications.models import SendBudget
+from recovery import conditions
+from recovery.rowqueue import OLDEST
+from slotbase.lib.clock import Now, read_clock
+from slotbase.lib.db import transaction_required
+from slotbase.providers.resend import client
+
+#: What is pointless first goes first, and of the same urgency what is new.
+MOST_URGENT = "urgency ASC, next_run_at DESC"
+# So that nothing waits for ever behind what is new.
+ONE_OF_THESE_IS_THE_OLDEST = 4
+
+_OPEN = """
+INSERT INTO notifications_sendbudget (provider) VALUES (%s) ON CONFLICT DO NOTHING
+"""
+# One statement: of several workers each sees what the others have taken.
+_TAKE = """
+UPDATE notifications_sendbudget
+SET next_at = greatest(next_at, slotbase_now()) + %(cost)s
+WHERE provider = %(provider)s AND next_at <= slotbase_now() + %(ahead)s
+  AND (paused_until IS NULL OR paused_until <= slotbase_now())
+"""
+
+
+def order_of(turn: int) -> str:  # noqa: ARG001 - a sweep may end after its first turn
+    """The most urgent, newest first; now and then what has waited the longest."""
+    is_for_the_oldest = secrets.randbelow(ONE_OF_THESE_IS_THE_OLDEST) == 0
+    return OLDEST if is_for_the_oldest else MOST_URGENT
+
+
+def has_room() -> bool:
+    """Whether a mail may be sent now; it may be taken by others until it is."""
+    budget = SendBudget.objects.filter(provider="resend").first()
+    if budget is None:
+        return True
+    now = read_clock()
+    is_paused = budget.paused_until is not None and budget.paused_until > now
+    return not is_paused and budget.next_at <= now + _ahead()
+
+
+@transaction_required
+def take() -> bool:
+    """Take the room for one mail, if there is any."""
+    with connection.cursor() as cursor:
+        cursor.execute(_OPEN, ["resend"])
+        values: dict[str, Any] = {
+            "provider": "resend",
+            "cost": _cost(),
+            "ahead": _ahead(),
+        }
+        cursor.execute(_TAKE, values)
+        return bool(cursor.rowcount)
+
+
+@transaction_required
+def pause(*, quota: str, retry_after: int | None) -> None:
+    """Send nothing until a quota is full again, or for as long as Resend says."""
+    now = read_clock()
+    until = _full_again(quota, now)
+    if retry_after:
+        until = min(until, now + timedelta(seconds=retry_after))
+    SendBudget.objects.update_or_create(
+        provider="resend", defaults={"paused_until": until}
+    )
+
+
+def _full_again(quota: str, now: datetime) -> datetime:
+    """When the next day begins in UTC, or the next month."""
+    today = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    if quota == client.MONTHLY_QUOTA:
+        return (today.replace(day=1) + timedelta(days=32)).replace(day=1)
+    return today + timedelta(days=1)
+
+
+def _cost() -> timedelta:
+    cost: timedelta = timedelta(seconds=1) // settings.RESEND_REQUESTS_PER_SECOND
+    return cost
+
+
+def _ahead() -> timedelta:
+    ahead: timedelta = _cost() * (settings.RESEND_BURST - 1)
+    return ahead
+
+
+def find_pauses() -> conditions.Found:
+    """The alert of a quota that is used up."""
+    paused = SendBudget.objects.filter(paused_until__gt=Now())
+    return {each.provider: f"A quota of {each.provider} is used up" for each in paused}
+
+
+conditions.register("mail_quota", find_pauses)

@@ -1,0 +1,82 @@
+"""What a mail that does not arrive says is said by push; if that fails, by a person."""
+
+from notifications.errors import UnknownTemplate
+from notifications.locks import lock_by_keys
+from notifications.models import Notification
+from notifications.services.messages import queue_message
+from notifications.services.undeliverable import (
+    close_undeliverable,
+    must_arrive,
+    open_undeliverable,
+)
+from notifications.states import OPEN, WENT_OUT, Channel, NotificationStatus
+from slotbase.lib.db import transaction_required
+
+#: A mail that is one of these did not arrive, for sure.
+LOST = frozenset(
+    {
+        NotificationStatus.FAILED,
+        NotificationStatus.BOUNCED,
+        NotificationStatus.SUPPRESSED,
+    }
+)
+
+
+@transaction_required
+def tell_otherwise(mail: Notification, *, cause: str) -> None:
+    """A mail did not arrive: push what it says, or have a person tell the customer.
+
+    Nothing follows where the mail need not arrive. Its devices that were told, or are
+    about to be, are not told again. The case waits until the last push has failed.
+    """
+    if not must_arrive(mail):
+        return
+    if not _is_told(_pushes_of(mail)):
+        _push(mail)
+    pushes = _pushes_of(mail)
+    if _is_told(pushes):
+        close_undeliverable(mail, "They were told by push.")
+    elif not any(push.status in OPEN for push in pushes):
+        open_undeliverable(mail, cause=cause)
+
+
+@transaction_required
+def push_is_settled(push: Notification) -> None:
+    """A push went out or is given up: what that means for its mail.
+
+    Call it once the state of the push is written. Nothing follows unless the mail is
+    lost; then its case closes, or opens if this was the last hope.
+    """
+    key, _, _ = push.dedupe_key.rpartition(":push:")
+    for mail in lock_by_keys(key):
+        if mail.channel == Channel.EMAIL and mail.status in LOST:
+            tell_otherwise(mail, cause="neither mail nor push arrived")
+
+
+def _pushes_of(mail: Notification) -> list[Notification]:
+    rows = lock_by_keys(mail.dedupe_key)
+    return [row for row in rows if row.channel == Channel.PUSH]
+
+
+def _is_told(pushes: list[Notification]) -> bool:
+    return any(push.status in WENT_OUT for push in pushes)
+
+
+@transaction_required
+def _push(mail: Notification) -> None:
+    try:
+        queue_message(
+            recipient_id=mail.recipient_id,
+            template=mail.template,
+            context=mail.context,
+            dedupe_key=mail.dedupe_key,
+            subject_type=mail.subject_type,
+            subject_id=mail.subject_id,
+            venue_id=mail.venue_id,
+            reference=mail.reference,
+            not_after=mail.not_after,
+            channels=[Channel.PUSH],
+        )
+    except UnknownTemplate:
+        # It cannot be written any more; a person reads what it was about.
+        return

@@ -1,0 +1,76 @@
+"""Addresses that take no mail: how one comes onto the list, and off it again."""
+
+from uuid import UUID
+
+from django.utils.crypto import salted_hmac
+
+from notifications.locks import lock_suppression
+from notifications.models import Suppression
+from notifications.states import SuppressionReason
+from recovery import audit
+from slotbase.lib.clock import Now
+from slotbase.lib.db import retry_on_conflict, transaction_required
+from slotbase.lib.errors import InvalidState, ValidationFailed
+
+SALT = "slotbase.suppression"
+
+
+def hash_of(address: str) -> str:
+    """What the list has instead of an address: only we can make it."""
+    written = address.strip().lower()
+    return salted_hmac(SALT, written, algorithm="sha256").hexdigest()
+
+
+def find_suppression(address: str) -> Suppression | None:
+    """What keeps mails from this address now, if anything does."""
+    if not address:
+        return None
+    suppressed = Suppression.objects.filter(lifted_at__isnull=True)
+    return suppressed.filter(address_hash=hash_of(address)).first()
+
+
+@transaction_required
+def suppress(
+    *, address: str, reason: SuppressionReason, user_id: UUID, detail: str = ""
+) -> None:
+    """Send no more mails to an address; one that is on the list already stays so."""
+    if not address:
+        return
+    new = Suppression(
+        address_hash=hash_of(address), reason=reason, detail=detail, user_id=user_id
+    )
+    Suppression.objects.bulk_create([new], ignore_conflicts=True)
+    if Suppression.objects.filter(pk=new.pk).exists():
+        audit.record(
+            actor=audit.Actor.system("email"),
+            action="suppression.added",
+            subject="suppression",
+            ids=[new.pk],
+            reason=reason,
+        )
+
+
+@retry_on_conflict
+def lift(*, suppression_id: UUID, staff_id: UUID, reason: str) -> None:
+    """Send mails to an address again, since somebody says that it works.
+
+    Raises:
+        SuppressionNotFound: there is none.
+        ValidationFailed: no reason is given.
+        InvalidState: it is lifted already.
+    """
+    if not reason.strip():
+        raise ValidationFailed(reason="Say why: whoever reads this was not here.")
+    suppression = lock_suppression(suppression_id)
+    if suppression.lifted_at is not None:
+        raise InvalidState("It is lifted already.")
+    found = Suppression.objects.filter(pk=suppression.pk)
+    found.update(
+        lifted_at=Now(), lifted_by_id=staff_id, lifted_because=reason.strip()[:200]
+    )
+    audit.record(
+        actor=audit.Actor.staff(staff_id),
+        action="suppression.lifted",
+        subject="suppression",
+        ids=[suppression.pk],
+    )

@@ -1,0 +1,257 @@
+"""Reminders come once, at a sensible hour, and what they say is true."""
+
+from datetime import datetime, time, timedelta
+
+import pytest
+from django.db import transaction
+
+from bookings.models import Booking
+from bookings.services.cancelling import cancel_booking
+from bookings.services.moving import move_booking
+from bookings.services.reminders import reminder_time
+from bookings.services.settling import settle_payable
+from notifications.models import Notification
+from notifications.services import sending
+from payments.models import Payable
+from slotbase.accounts.models import User, Venue
+from tests.adversity import Clock, Stripe
+from tests.bookings.closing import change, close, take_back
+from tests.bookings.messages import make_device, message, pushes, told
+from tests.factories import (
+    HOUR,
+    make_booking,
+    make_customer,
+    make_priced_resource,
+    make_resource,
+    make_staff,
+    make_venue,
+    tomorrow,
+)
+from tests.payments.money import make_cash, run_due_work
+
+pytestmark = pytest.mark.django_db
+
+DAY = timedelta(days=1)
+
+
+def make_unpaid() -> Booking:
+    """24.00 are to be paid at the venue."""
+    return make_booking(resource=make_priced_resource("AT_VENUE"), start=later())
+
+
+def later(hour: int = 12) -> datetime:
+    """So far away that everybody is reminded of it."""
+    return tomorrow(hour) + 2 * DAY
+
+
+def reminders() -> list[str]:
+    mails = Notification.objects.filter(template="booking_reminder", device=None)
+    return [*mails.order_by("id").values_list("status", flat=True)]
+
+
+def test_who_books_is_reminded_a_day_before_and_never_after_the_start() -> None:
+    booking = make_booking(start=later())
+
+    reminder = message("booking_reminder")
+
+    assert reminder.next_run_at == later() - DAY
+    assert reminder.not_after == booking.start_time
+    assert reminder.status == "PENDING"
+
+
+def test_each_device_is_reminded_too_at_the_same_time() -> None:
+    alice = make_customer()
+    make_device(alice)
+
+    make_booking(customer=alice, start=later())
+
+    assert [each.next_run_at for each in pushes("booking_reminder")] == [later() - DAY]
+
+
+@pytest.mark.parametrize(("hours", "count"), [(25, 0), (27, 1)])
+def test_who_booked_a_moment_ago_is_not_reminded(
+    clock: Clock, hours: int, count: int
+) -> None:
+    resource, start = make_resource(), later()
+    clock.stop_at(start - hours * HOUR)
+
+    make_booking(resource=resource, start=start)
+
+    assert len(reminders()) == count
+
+
+def test_how_long_before_is_a_setting(settings: object) -> None:
+    settings.REMINDER_HOURS_BEFORE = 3  # type: ignore[attr-defined]
+
+    make_booking(start=later())
+
+    assert message("booking_reminder").next_run_at == later() - 3 * HOUR
+
+
+@pytest.mark.parametrize(
+    ("quiet", "hours_before", "at"),
+    [
+        # In Berlin 13:00 in winter, 14:00 in summer: the same hour a day before.
+        ((time(22), time(7)), 24, "start"),
+        # A night of all the day but for some hours in the morning and evening.
+        ((time(10), time(16)), 24, "end"),
+        ((time(9), time(16)), 3, "begin"),
+    ],
+)
+def test_at_night_it_waits_for_the_morning_or_comes_in_the_evening_before(
+    settings: object, quiet: tuple[time, time], hours_before: int, at: str
+) -> None:
+    settings.REMINDER_HOURS_BEFORE = hours_before  # type: ignore[attr-defined]
+    venue = make_venue(quiet_from=quiet[0], quiet_until=quiet[1])
+    booking = make_booking(resource=make_resource(venue=venue), start=later())
+
+    moment = reminder_time(booking).astimezone(venue.zone)
+
+    expected = {"end": quiet[1], "begin": quiet[0]}
+    wanted = expected.get(at) or (later() - DAY).astimezone(venue.zone).time()
+    assert moment.time() == wanted
+    assert message("booking_reminder").next_run_at == moment
+
+
+def test_who_cancels_is_not_reminded() -> None:
+    booking = make_booking(start=later())
+
+    cancel_booking(booking_id=booking.pk, customer_id=booking.customer_id)
+
+    assert told() == [
+        ("booking_confirmed", "CANCELLED"),
+        ("booking_reminder", "CANCELLED"),
+        ("booking_cancelled", "PENDING"),
+    ]
+
+
+def test_who_is_moved_is_reminded_of_the_new_time_also_if_it_moves_back() -> None:
+    booking, bob = make_booking(start=later()), make_staff()
+    for start in (later(16), later()):
+        booking = move_booking(
+            booking_id=booking.pk,
+            staff_id=bob.pk,
+            version=booking.version,
+            start_time=start,
+        )
+
+    assert reminders() == ["CANCELLED", "CANCELLED", "PENDING"]
+    reminder = message("booking_reminder")
+    assert reminder.next_run_at == later() - DAY
+    assert reminder.context["start_time"] == later().isoformat()
+    # Where it was to be in between is no news any more.
+    moves = [status for kind, status in told() if kind == "booking_moved"]
+    assert moves == ["CANCELLED", "PENDING"]
+
+
+def test_what_is_due_is_said_and_corrected_once_when_it_is_paid() -> None:
+    booking = make_unpaid()
+    payable = Payable.objects.get(pk=booking.payable_id)
+    assert message("booking_reminder").context["due_minor"] == 2400
+
+    make_cash(payable, 1000)
+    run_due_work()
+    assert message("booking_reminder").context["due_minor"] == 1400
+    make_cash(payable, 1400)
+    run_due_work()
+    settle_payable(payable_id=payable.pk)  # told twice
+
+    assert message("booking_reminder").context["due_minor"] == 0
+    assert reminders() == ["CANCELLED", "CANCELLED", "PENDING"]
+
+
+def test_who_was_reminded_is_not_reminded_again_when_they_pay(
+    clock: Clock, stripe: Stripe
+) -> None:
+    booking = make_unpaid()
+    User.objects.filter(pk=booking.customer_id).update(email="alice@example.org")
+    clock.stop_at(reminder_time(booking))
+    while sending.send_due():
+        pass
+
+    make_cash(Payable.objects.get(pk=booking.payable_id), 2400)
+    run_due_work()
+
+    assert reminders() == ["SENT"]
+
+
+# --- Closures -------------------------------------------------------------------
+
+
+@pytest.fixture
+def venue() -> Venue:
+    return make_venue()
+
+
+def make_booked(venue: Venue) -> Booking:
+    return make_booking(resource=make_resource(venue=venue), start=later())
+
+
+def test_a_closure_is_told_once_and_nobody_is_reminded(venue: Venue) -> None:
+    booking = make_booked(venue)
+    day = close(venue, date=later().astimezone(venue.zone).date())[0]
+
+    change(day, opens=time(), closes=time(23))
+
+    assert told(template="venue_closed") == [("venue_closed", "PENDING")]
+    assert message("venue_closed").subject_id == str(booking.pk)
+    assert reminders() == ["CANCELLED"]
+
+
+def test_a_closure_that_is_taken_back_is_told_to_nobody(venue: Venue) -> None:
+    make_booked(venue)
+    day = close(venue, date=later().astimezone(venue.zone).date())[0]
+
+    take_back(day)
+
+    assert told(template="venue_closed") == [("venue_closed", "CANCELLED")]
+    assert reminders() == ["CANCELLED", "PENDING"]
+
+
+def test_what_is_closed_open_and_closed_again_is_told_after_all(venue: Venue) -> None:
+    make_booked(venue)
+    day = close(venue, date=later().astimezone(venue.zone).date())[0]
+    closed_on = day.date
+    change(day, date=closed_on + DAY)
+
+    change(day, date=closed_on)
+
+    statuses = [status for _, status in told(template="venue_closed")]
+    assert statuses == ["CANCELLED", "PENDING"]
+    assert reminders() == ["CANCELLED", "CANCELLED"]
+
+
+def test_of_two_closures_one_taken_back_leaves_the_booking_closed(venue: Venue) -> None:
+    booking = make_booked(venue)
+    date = later().astimezone(venue.zone).date()
+    close(venue, date=date)
+    other = close(booking.resource, date=date)[0]
+
+    take_back(other)
+
+    # Both were told: each is a closure of its own.
+    statuses = [status for _, status in told(template="venue_closed")]
+    assert statuses == ["PENDING", "PENDING"]
+
+
+def test_who_cancels_what_is_closed_hears_of_the_cancellation_alone(
+    venue: Venue,
+) -> None:
+    booking = make_booked(venue)
+    close(venue, date=later().astimezone(venue.zone).date())
+
+    cancel_booking(booking_id=booking.pk, customer_id=booking.customer_id)
+
+    wanted = [kind for kind, status in told() if status == "PENDING"]
+    assert wanted == ["booking_cancelled"]
+    assert message("booking_cancelled").context["by_venue"] is False
+
+
+def test_a_transaction_that_is_rolled_back_owes_nobody_anything(venue: Venue) -> None:
+    make_booked(venue)
+    with transaction.atomic():
+        close(venue, date=later().astimezone(venue.zone).date())
+        transaction.set_rollback(True)
+
+    assert told(template="venue_closed") == []
+    assert reminders() == ["PENDING"]

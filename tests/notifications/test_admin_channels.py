@@ -1,0 +1,166 @@
+"""The page Channels: what waits, what went out, what holds it back."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection, transaction
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from notifications import queries
+from notifications.models import Notification, SendBudget
+from recovery import provider_status
+from slotbase.lib.clock import Now, read_clock
+from slotbase.providers.errors import Outcome, ProviderError
+from slotbase.providers.reports import Report
+from tests.architecture.test_sweeps_use_their_index import by_position, plan_of
+from tests.conftest import Sandbox
+from tests.factories import make_customer, make_staff
+from tests.notifications.conftest import (
+    make_addressee,
+    make_device,
+    queue,
+    send,
+    suppress,
+)
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+PAGE = reverse("channels")
+
+
+@pytest.fixture
+def support(client: Client, monkeypatch: pytest.MonkeyPatch) -> Client:
+    monkeypatch.setattr("slotbase.lib.look.WAIT_SECONDS", 20)
+    client.force_login(make_staff("support"))
+    return client
+
+
+def read(client: Client) -> tuple[dict[str, str], dict[str, tuple[int, int]]]:
+    """What is said of mails: facts, and what became of them in an hour and a day."""
+    answer: Any = client.get(PAGE)
+    assert answer.status_code == 200
+    mails = answer.context_data["channels"][0]
+    facts = {name: str(value) for name, value in mails["facts"]}
+    return facts, {name: (hour, day) for name, hour, day in mails["lately"]}
+
+
+def test_it_says_what_waits_and_what_became_of_the_rest(
+    support: Client, sandbox: Sandbox
+) -> None:
+    queue(make_addressee())
+    queue(make_customer(), dedupe_key="unaddressed")
+    send()
+    for number in range(2):
+        due = queue(make_addressee(), dedupe_key=f"due-{number}")
+    Notification.objects.filter(pk=due.pk).update(
+        next_run_at=Now() - timedelta(minutes=7)
+    )
+    suppress(make_addressee(email="gone@example.com"))
+
+    facts, lately = read(support)
+
+    assert (facts["Waiting"], facts["Due"]) == ("3", "2")
+    assert facts["Longest due"].startswith("for 7")
+    assert facts["Address not known yet"] == "1"
+    assert facts["Addresses that take no mail"] == "1"
+    assert lately["Sent"] == (1, 1)
+    assert lately["Failed"] == (0, 0)
+
+
+def test_it_says_what_holds_mails_back(support: Client) -> None:
+    tally = provider_status.Tally()
+    error = ProviderError(Outcome.UNKNOWN, provider="resend", code="no_answer")
+    tally.add(Report("resend", error, open_seconds=60))
+    provider_status.write({"resend": tally})
+    until = read_clock() + timedelta(hours=2)
+    SendBudget.objects.update_or_create(
+        provider="resend", defaults={"paused_until": until}
+    )
+
+    facts, _ = read(support)
+
+    assert facts["Provider"] == "resend: Calls are held back."
+    assert "nothing goes out before" in facts["Budget"]
+
+
+def test_devices_are_counted_by_their_state(support: Client) -> None:
+    alice = make_customer()
+    make_device(alice)
+    make_device(alice, status="INVALID", ended_at=read_clock())
+
+    answer: Any = support.get(PAGE)
+
+    facts = dict(answer.context_data["channels"][1]["facts"])
+    assert (facts["Devices active"], facts["Devices invalid"]) == (1, 1)
+
+
+def test_it_is_linked_from_the_page_health(support: Client) -> None:
+    health = support.get(reverse("admin:recovery_providerstatus_changelist"))
+
+    assert f'href="{PAGE}"' in health.content.decode()
+
+
+@pytest.mark.parametrize("group", ["front_desk", "manager"])
+def test_who_works_at_a_venue_does_not_see_it(client: Client, group: str) -> None:
+    client.force_login(make_staff(group))
+
+    assert client.get(PAGE).status_code == 403
+
+
+def test_who_is_not_signed_in_is_sent_to_the_login(client: Client) -> None:
+    for answer in (client.get(PAGE), client.post(PAGE)):
+        assert answer.status_code == 302
+
+
+def test_it_costs_two_statements_however_many_messages_there_are() -> None:
+    alice = make_addressee()
+    for number in range(5):
+        queue(alice, dedupe_key=f"{number}")
+
+    with CaptureQueriesContext(connection) as statements:
+        queries.read_channels()
+
+    assert len(statements) == 2
+
+
+# --- What it costs ----------------------------------------------------------------
+
+OLD_MAILS = """
+INSERT INTO notifications_notification (id, recipient_id, template, template_version,
+    context, subject_type, subject_id, reference, dedupe_key, next_run_at, status,
+    sent_at, provider_id)
+SELECT ('00000000-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid, %s, 't', 1, '{}',
+    's', '1', '', n::text, NULL, 'SENT', slotbase_now(), n::text
+FROM generate_series(1, 50000) n
+"""
+
+
+def tables_read_to_the_end() -> list[str]:
+    """What the two statements of the page read without an index."""
+    statements: list[tuple[str, tuple[Any, ...]]] = []
+
+    def listen(execute: Any, text: str, values: Any, *more: Any) -> Any:
+        statements.append(by_position(text, values))
+        return execute(text, values, *more)
+
+    with connection.execute_wrapper(listen):
+        queries.read_channels()
+    nodes = [node for each in statements for node in plan_of(*each)]
+    return [n["Relation Name"] for n in nodes if n["Node Type"].endswith("Seq Scan")]
+
+
+@pytest.mark.breaks_invariants
+def test_old_messages_are_not_read_and_without_the_index_they_would_be() -> None:
+    alice = make_addressee()
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL session_replication_role = replica")
+        cursor.execute(OLD_MAILS, [alice.pk])
+        cursor.execute("SET LOCAL session_replication_role = origin")
+        cursor.execute("ANALYZE")
+        assert tables_read_to_the_end() == []
+        cursor.execute("DROP INDEX notifications_due, notifications_urgent")
+        assert tables_read_to_the_end() == ["notifications_notification"]
+        transaction.set_rollback(True)

@@ -1,0 +1,243 @@
+"""Mails go out within the budget of all workers, the most urgent and newest first."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.db import transaction
+
+from notifications.models import Notification, SendBudget
+from notifications.services import budget, sending
+from notifications.services.budget import MOST_URGENT
+from notifications.services.messages import BY
+from recovery import audit, invariants, rowqueue
+from recovery.models import Case
+from recovery.rowqueue import OLDEST
+from slotbase.lib.clock import Now, read_clock
+from tests.concurrency.race import at_once
+from tests.conftest import Sandbox
+from tests.notifications.conftest import (
+    calls,
+    mails,
+    make_addressee,
+    make_due,
+    queue,
+    send,
+)
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("sandbox"),
+]
+BACKLOG = 5000
+
+
+def pass_seconds(seconds: float) -> None:
+    """The clock of the budget goes on, instead of ours."""
+    row = SendBudget.objects.get()
+    SendBudget.objects.update(next_at=row.next_at - timedelta(seconds=seconds))
+
+
+@transaction.atomic
+def take() -> bool:
+    return budget.take()
+
+
+@pytest.fixture
+def _slow(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One call in ten seconds, and two at once: no test takes that long."""
+    settings.RESEND_BURST = 2
+    monkeypatch.setattr(budget, "_cost", lambda: timedelta(seconds=10))
+
+
+@pytest.mark.usefixtures("_slow")
+def test_what_is_over_the_budget_stays_as_it_is(sandbox: Sandbox) -> None:
+    for number in range(5):
+        queue(dedupe_key=str(number))
+
+    send()
+    send()
+
+    assert calls(sandbox) == 2
+    waiting = Notification.objects.filter(status="PENDING", attempts=0, last_error="")
+    assert waiting.count() == 3
+    pass_seconds(20)
+    send()
+    assert len(mails(sandbox)) == 4
+
+
+@pytest.mark.usefixtures("_slow")
+def test_many_workers_share_one_budget() -> None:
+    take()
+    pass_seconds(60)
+
+    assert at_once([take for _ in range(8)]).count(True) == 2
+
+
+@pytest.mark.usefixtures("_slow")
+def test_what_was_taken_by_others_meanwhile_puts_a_mail_back(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    message = queue()
+    assert [take(), take(), take()] == [True, True, False]
+    rooms = iter([True, False])
+    queue_ = sending.QUEUE
+    monkeypatch.setattr(
+        sending,
+        "QUEUE",
+        type(queue_)(**{**vars(queue_), "has_room": lambda: next(rooms)}),
+    )
+
+    send()
+
+    row = Notification.objects.get(pk=message.pk)
+    assert (row.status, row.attempts, row.lease_token) == ("PENDING", 0, None)
+    assert calls(sandbox) == 0
+
+
+@pytest.mark.usefixtures("_slow")
+def test_what_nobody_wants_any_more_costs_nothing(sandbox: Sandbox) -> None:
+    for number in range(5):
+        queue(dedupe_key=str(number))
+    Notification.objects.update(not_after=Now())
+
+    send()
+
+    assert set(Notification.objects.values_list("status", flat=True)) == {"EXPIRED"}
+    assert calls(sandbox) == 0
+    assert not SendBudget.objects.exists()
+
+
+@pytest.mark.parametrize("quota", ["daily", "monthly"])
+def test_a_used_up_quota_stops_all_mails_with_one_alert(
+    sandbox: Sandbox, quota: str
+) -> None:
+    for number in range(4):
+        queue(dedupe_key=str(number))
+    sandbox.post("/_sandbox/resend/limits", {quota: 1})
+
+    send()
+    send()
+
+    assert (calls(sandbox), len(mails(sandbox))) == (2, 1)
+    assert not Case.objects.exists()
+    assert list(budget.find_pauses()) == ["resend"]
+    held = Notification.objects.filter(status="RETRY")
+    assert [row.attempts for row in held] == [0]
+    sandbox.post("/_sandbox/resend/limits", {})
+    SendBudget.objects.update(paused_until=Now())
+    make_due()
+    send()
+    assert len(mails(sandbox)) == 4
+    assert budget.find_pauses() == {}
+
+
+def test_the_most_urgent_goes_first_and_then_the_newest() -> None:
+    recipient = make_addressee()
+    for number, urgency in enumerate([2, 3, 1, 2]):
+        row = queue(recipient, dedupe_key=str(number))
+        at = read_clock() - timedelta(hours=4 - number)
+        Notification.objects.filter(pk=row.pk).update(urgency=urgency, next_run_at=at)
+
+    assert order_of(MOST_URGENT) == ["2", "3", "0", "1"]
+
+
+def order_of(order: str) -> list[str]:
+    found = []
+    only = {"channel": "EMAIL"}
+    while row := rowqueue._claim(
+        sending.QUEUE, only, due_before=read_clock(), order=order
+    ):
+        found.append(row.dedupe_key)
+    return found
+
+
+def test_now_and_then_the_oldest_has_its_turn() -> None:
+    turns = [budget.order_of(turn) for turn in [0] * 1000]
+
+    assert set(turns) == {OLDEST, MOST_URGENT}
+    assert 100 < turns.count(OLDEST) < 500
+
+
+@pytest.mark.usefixtures("_slow")
+def test_five_thousand_mails_after_an_outage_go_out_in_time_and_in_order(
+    sandbox: Sandbox,
+) -> None:
+    _six_hours_without_resend()
+    assert "I11.notification" in broken()
+
+    for _ in range(30):
+        send()
+        if SendBudget.objects.exists():
+            pass_seconds(20)
+
+    sent = Notification.objects.filter(status="SENT")
+    assert 40 <= sent.count() == len(mails(sandbox)) <= 60
+    # Most of them were urgent; none was over.
+    assert sent.filter(urgency=1).count() > sent.count() / 2
+    assert not sent.filter(not_after__isnull=False).exists()
+    assert "I11.notification" not in broken()
+
+
+def broken() -> set[str]:
+    return {each.id for each in invariants.find_violations()}
+
+
+def _six_hours_without_resend() -> None:
+    """Each third is urgent, each tenth is over."""
+    first, now = queue(), read_clock()
+    rows = [
+        Notification(
+            recipient_id=first.recipient_id,
+            template=first.template,
+            template_version=first.template_version,
+            context=first.context,
+            subject_type="booking",
+            subject_id=str(number),
+            dedupe_key=f"n{number}",
+            urgency=1 + number % 3,
+            not_after=now if number % 10 == 0 else None,
+            next_run_at=now - timedelta(hours=6) * number / BACKLOG,
+        )
+        for number in range(BACKLOG)
+    ]
+    with transaction.atomic():
+        Notification.objects.bulk_create(rows, batch_size=1000)
+        audit.record(
+            actor=BY,
+            action="notification.queued",
+            subject="notification",
+            ids=[row.pk for row in rows],
+            move=("", "PENDING"),
+        )
+
+
+@pytest.mark.parametrize(
+    ("quota", "retry_after", "until"),
+    [
+        ("daily_quota_exceeded", None, datetime(2030, 12, 31, tzinfo=UTC)),
+        ("monthly_quota_exceeded", None, datetime(2031, 1, 1, tzinfo=UTC)),
+        ("monthly_quota_exceeded", 60, datetime(2030, 12, 30, 23, 1, tzinfo=UTC)),
+        ("daily_quota_exceeded", 86_400, datetime(2030, 12, 31, tzinfo=UTC)),
+    ],
+)
+def test_a_quota_is_full_again_with_the_next_day_or_month(
+    monkeypatch: pytest.MonkeyPatch,
+    quota: str,
+    retry_after: int | None,
+    until: datetime,
+) -> None:
+    now = datetime(2030, 12, 30, 23, tzinfo=UTC)
+    monkeypatch.setattr(budget, "read_clock", lambda: now)
+
+    with transaction.atomic():
+        budget.pause(quota=quota, retry_after=retry_after)
+
+    assert SendBudget.objects.get().paused_until == until
+
+
+def test_a_call_is_worth_its_part_of_a_second(settings: Any) -> None:
+    settings.RESEND_REQUESTS_PER_SECOND, settings.RESEND_BURST = 4, 3
+
+    assert budget._cost() == timedelta(milliseconds=250)
+    assert budget._ahead() == timedelta(milliseconds=500)

@@ -1,0 +1,229 @@
+"""A whole story with a person whose every datum is unlike all else: where it stands.
+
+It may stand in the rows that can be emptied, and at the provider that needs it. It is
+looked for everywhere else: every other table (so the audit, cases, alerts, dead letters
+and events), what is logged, what is told of alerts, and all of Redis.
+"""
+
+import json
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.db import connection, transaction
+from django.test import Client
+from django.urls import reverse
+from rest_framework.test import APIClient
+
+from notifications import tokens
+from notifications.kinds import Topic
+from notifications.models import Notification
+from notifications.services.suppression import hash_of
+from notifications.states import Channel
+from recovery import dead_letters, lookout, notices
+from recovery.models import Alert, AuditEntry, Case, DeadLetter
+from recovery.work import work_of
+from slotbase.accounts.models import User
+from slotbase.accounts.services import profiles
+from slotbase.lib.clock import Now
+from slotbase.lib.enqueue import _publisher, after_commit
+from tests.bookings.routes import client_of
+from tests.conftest import Sandbox
+from tests.factories import make_customer, make_resource, make_staff, tomorrow
+from tests.notifications.conftest import make_device, make_due, send, suppress
+from tests.notifications.redis_dump import dump_redis, empty_redis
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+NAME, EMAIL = "Canarina", "tweety.canarina@example.com"
+PHONE, TOKEN = "+49 30 77665544", "canarina-device-token"
+CANARIES = ("canarina", "tweety", "77665544")
+#: Where it belongs: the person, the device, and the mail until it is emptied.
+BELONGS = {
+    ("accounts_user", "name"),
+    ("accounts_user", "email"),
+    ("accounts_user", "phone"),
+    ("notifications_pushdevice", "sealed_token"),
+    ("notifications_notification", "rendered"),
+    ("notifications_notification", "address_snapshot"),
+}
+
+
+def has_canary(text: object) -> bool:
+    return any(canary in str(text).lower() for canary in CANARIES)
+
+
+def places() -> set[tuple[str, str]]:
+    """Every column of every table with one of them in it."""
+    found = set()
+    with connection.cursor() as cursor:
+        for table in connection.introspection.table_names():
+            cursor.execute(f'SELECT to_jsonb(t) FROM "{table}" t')
+            for (row,) in cursor.fetchall():
+                values = json.loads(row) if isinstance(row, str) else row
+                found |= {(table, k) for k, v in values.items() if has_canary(v)}
+    return found
+
+
+@pytest.fixture(autouse=True)
+def _only_ours_in_redis() -> Iterator[None]:
+    empty_redis()
+    yield
+    empty_redis()
+
+
+@pytest.fixture
+def said(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    caplog.set_level(logging.DEBUG)
+    return caplog
+
+
+def said_by(caplog: pytest.LogCaptureFixture) -> str:
+    """All that was logged, by any logger on any level."""
+    return " ".join(
+        f"{each.getMessage()} {each.msg} {each.args} {each.exc_text}"
+        for each in caplog.records
+    )
+
+
+@pytest.fixture
+def canarina(sandbox: Sandbox) -> User:
+    """Known by her Clerk id; her profile comes as for any other customer."""
+    person = make_customer("", clerk_id="user_x", phone=PHONE)
+    sandbox.post(
+        "/_sandbox/clerk/users",
+        {"id": person.clerk_id, "first_name": NAME, "email": EMAIL},
+    )
+    make_device(person, sealed_token=TOKEN, token_hash=hash_of(TOKEN))
+    return person
+
+
+def book_and_cancel(api: APIClient) -> None:
+    wish = {
+        "resource": make_resource().pk,
+        "start_time": tomorrow(12).isoformat(),
+        "end_time": tomorrow(13).isoformat(),
+    }
+    held = api.post("/api/v1/holds/", wish, "json", headers={"Idempotency-Key": "k1"})
+    confirm = f"/api/v1/holds/{held.json()['id']}/confirm/"
+    booked = api.post(confirm, {}, "json", headers={"Idempotency-Key": "k2"})
+    cancel = f"/api/v1/bookings/{booked.json()['id']}/cancel/"
+    answer = api.post(cancel, {"reason": "ill"}, "json")
+    assert answer.status_code in {200, 202}
+
+
+def break_every_way(sandbox: Sandbox) -> None:
+    """Mails meet each kind of trouble, and one is refused for good."""
+    for kind, options in (
+        ("5xx", {"status": 500}),
+        ("malformed", {}),
+        ("4xx", {"status": 429}),
+        ("4xx", {"status": 422}),
+    ):
+        one = {"provider": "resend", "operation": "emails.send", "count": 1}
+        sandbox.post("/_sandbox/faults", {**one, "fault": kind, **options})
+        make_due()
+        send()
+    make_due()
+    send()
+
+
+def leave_a_dead_letter(person: User) -> None:
+    """A bug that carries what it failed over, in its text and in its arguments."""
+    kwargs = {"id": str(person.pk), "to": EMAIL, "name": NAME}
+    work = work_of("notifications.send_email", kwargs)
+    dead_letters.record_failure(work, ValueError(f"no mail for {NAME} at {EMAIL}"))
+
+
+def choose_and_unsubscribe(api: APIClient, person: User) -> None:
+    wish = {"topic": "REMINDERS", "channel": "PUSH", "is_wanted": False}
+    assert api.patch("/api/v1/me/notifications/", wish, "json").status_code == 200
+    about = tokens.Subscription(person.pk, Topic.WAITLIST, Channel.EMAIL)
+    page = f"/unsubscribe/{tokens.sign(about)}/"
+    assert Client().post(page, {"List-Unsubscribe": "One-Click"}).status_code == 200
+
+
+def let_staff_work(person: User) -> None:
+    """Somebody writes her name where only ours should stand: it stays erasable."""
+    desk = Client()
+    desk.force_login(make_staff("support", is_superuser=True))
+    message = Notification.objects.get(status="UNKNOWN")
+    for row, button in ((message, "resend"), (suppress(person), "lift")):
+        meta = row._meta
+        address = f"admin:{meta.app_label}_{meta.model_name}_change"
+        page = reverse(address, args=[row.pk])
+        answer = desk.post(page, {"do": button, "reason": f"{NAME} asked"})
+        assert answer.status_code == 302
+
+
+def live_the_story(sandbox: Sandbox, person: User) -> None:
+    api = client_of(person)
+    book_and_cancel(api)
+    profiles.fetch_profiles()
+    person.refresh_from_db()
+    assert (person.name.split()[0], person.email) == (NAME, EMAIL)
+    break_every_way(sandbox)
+    leave_a_dead_letter(person)
+    choose_and_unsubscribe(api, person)
+    lookout.look()
+    Alert.objects.update(tell_at=Now())
+    notices.write_notices()
+    notices.deliver_by_webhook()
+    let_staff_work(person)
+    send()
+    assert Notification.objects.filter(status="SENT").exists()
+    assert _publisher.flush(10)
+
+
+def test_a_whole_story_leaves_the_person_only_where_they_can_be_erased(
+    sandbox: Sandbox,
+    said: pytest.LogCaptureFixture,
+    canarina: User,
+    settings: Any,
+) -> None:
+    settings.ALERT_WEBHOOK_URL = f"{sandbox.url}/alerts/notices"
+    settings.PUBLIC_URL = "https://booking.example.com"
+
+    live_the_story(sandbox, canarina)
+
+    # What should have been seen was there to be seen.
+    assert Case.objects.filter(kind="notification_undeliverable").exists()
+    assert DeadLetter.objects.exists()
+    assert Alert.objects.exists()
+    assert AuditEntry.objects.filter(action="notification.resent").exists()
+    told = sandbox.get("/_sandbox/effects", provider="alerts")
+    assert told["effects"]
+    assert said_by(said)
+
+    typed = {
+        ("notifications_notification", "because"),
+        ("notifications_suppression", "lifted_because"),
+    }
+    assert places() == BELONGS | typed
+    assert not has_canary(said_by(said))
+    assert not has_canary(told)
+    assert not has_canary(dump_redis())
+
+
+# --- Each place is really looked at -----------------------------------------------
+
+
+def test_one_in_any_table_would_be_found() -> None:
+    make_device(make_customer(), why=NAME)
+
+    assert ("notifications_pushdevice", "why") in places()
+
+
+def test_one_in_the_log_would_be_found(said: pytest.LogCaptureFixture) -> None:
+    logging.getLogger("slotbase").debug("to %s", EMAIL)
+
+    assert has_canary(said_by(said))
+
+
+def test_one_in_the_arguments_of_a_task_would_be_found_in_redis() -> None:
+    with transaction.atomic():
+        after_commit("notifications.send_email", id=EMAIL)
+    assert _publisher.flush(10)
+
+    assert has_canary(dump_redis())

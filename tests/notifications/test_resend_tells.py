@@ -1,0 +1,272 @@
+"""What Resend tells of a mail is recorded, in any order, and what follows from it."""
+
+import json
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.db import transaction
+
+from notifications.handlers import _read, _record
+from notifications.models import Notification, PushDevice, Suppression
+from notifications.services.fallback import push_is_settled
+from notifications.services.history import record_move
+from recovery import audit
+from recovery.inbox import Ignored, NotPlaced
+from recovery.models import Case, InboxEvent
+from slotbase.lib.clock import Now
+from slotbase.sandbox.resend.provider import _event
+from tests.concurrency.race import at_once
+from tests.conftest import Sandbox
+from tests.notifications.conftest import (
+    CONTEXT,
+    let_time_pass,
+    mails,
+    make_addressee,
+    make_due,
+    queue,
+    send,
+)
+from tests.notifications.test_sending import Fault, moves, now_of
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("sandbox"),
+]
+
+
+def tell(message: Notification, type_: str, *, id_: str = "", **more: Any) -> None:
+    """A webhook about the mail, with its tag, as Resend sends it."""
+    known = id_ or now_of(message).provider_id or "unknown-here"
+    data = {"email_id": known, "tags": {"notification": str(message.pk)}, **more}
+    with transaction.atomic():
+        _record(InboxEvent(type=f"email.{type_}", payload={"data": data}), None)
+
+
+def device_of(message: Notification) -> PushDevice:
+    return PushDevice.objects.create(
+        user_id=message.recipient_id,
+        token_hash=uuid4().hex,
+        sealed_token="x",
+        platform="WEB",
+    )
+
+
+@pytest.mark.parametrize(
+    ("type_", "status", "reason"),
+    [
+        ("delivered", "DELIVERED", None),
+        ("delivery_delayed", "DELAYED", None),
+        ("complained", "COMPLAINED", "COMPLAINED"),
+        ("failed", "BOUNCED", None),
+        ("suppressed", "BOUNCED", "REFUSED"),
+    ],
+)
+def test_what_became_of_a_mail_is_recorded_once(
+    type_: str, status: str, reason: str | None
+) -> None:
+    message = queue()
+    send()
+
+    tell(message, type_)
+    with pytest.raises(Ignored):
+        tell(message, type_)
+
+    assert now_of(message).status == status
+    assert moves(message)[-2:] == ["SENT", status]
+    found = Suppression.objects.values_list("reason", flat=True)
+    assert list(found) == ([reason] if reason else [])
+
+
+@pytest.mark.parametrize(("kind", "listed"), [("Permanent", 1), ("Temporary", 0)])
+def test_only_a_permanent_bounce_puts_an_address_on_the_list(
+    kind: str, listed: int
+) -> None:
+    message = queue()
+    send()
+
+    tell(message, "bounced", bounce={"type": kind})
+
+    assert now_of(message).status == "BOUNCED"
+    assert Suppression.objects.count() == listed
+    assert Case.objects.get().kind == "notification_undeliverable"
+
+
+def test_an_address_on_the_list_gets_no_mail_and_nobody_is_called(
+    sandbox: Sandbox,
+) -> None:
+    alice = make_addressee()
+    first = queue(alice)
+    send()
+    tell(first, "complained")
+    alice.email = "Alice@Example.com"
+    alice.save()
+
+    second = queue(alice, dedupe_key="second")
+    send()
+
+    assert now_of(second).status == "SUPPRESSED"
+    assert len(mails(sandbox)) == 1
+    assert Case.objects.count() == 1
+    # Without the list it goes out.
+    Suppression.objects.update(lifted_at=Now())
+    third = queue(alice, dedupe_key="third")
+    send()
+    assert now_of(third).status == "SENT"
+
+
+def test_events_out_of_order_keep_the_later_state() -> None:
+    message = queue()
+    send()
+    tell(message, "delivered")
+
+    for late in ("sent", "delivery_delayed"):
+        with pytest.raises(Ignored):
+            tell(message, late)
+
+    assert now_of(message).status == "DELIVERED"
+
+
+def test_an_event_proves_that_a_mail_went_out_whose_answer_was_lost(
+    sandbox: Sandbox, fault: Fault
+) -> None:
+    message = queue()
+    fault("reset_after_effect")
+    send()
+    (mail,) = mails(sandbox)
+
+    tell(message, "delivered", id_=mail["id"])
+    make_due()
+
+    assert send() == 0
+    row = now_of(message)
+    assert (row.status, row.provider_id) == ("DELIVERED", mail["id"])
+    assert len(mails(sandbox)) == 1
+
+
+def test_an_event_closes_the_case_of_what_was_unknown(
+    sandbox: Sandbox, fault: Fault
+) -> None:
+    message = queue()
+    fault("reset_after_effect")
+    send()
+    let_time_pass(message, 23.5)
+    send()
+    assert now_of(message).status == "UNKNOWN"
+
+    tell(message, "sent", id_=mails(sandbox)[0]["id"])
+
+    assert now_of(message).status == "SENT"
+    assert Case.objects.get().status == "RESOLVED"
+    assert send() == 0
+
+
+def test_a_mail_that_is_being_sent_is_told_of_later() -> None:
+    message = queue()
+    _lease()
+
+    with pytest.raises(NotPlaced):
+        tell(message, "delivered", id_="x")
+
+
+def _lease() -> None:
+    until = Now() + timedelta(minutes=1)
+    Notification.objects.update(lease_token=uuid4(), lease_until=until)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {},
+        {"email_id": 7},
+        {"email_id": "none-of-ours"},
+        {"email_id": "x", "tags": {"notification": "no uuid"}},
+        {"email_id": "x", "tags": [{"name": "notification"}]},
+    ],
+)
+def test_what_is_none_of_ours_is_ignored(data: dict[str, Any]) -> None:
+    event = InboxEvent(type="email.delivered", payload={"data": data})
+
+    with pytest.raises(Ignored), transaction.atomic():
+        _record(event, None)
+
+
+def test_a_mail_that_came_back_is_said_by_push_and_nobody_is_called() -> None:
+    message = queue()
+    send()
+    device_of(message)
+
+    tell(message, "bounced", bounce={"type": "Permanent"})
+
+    push = Notification.objects.get(channel="PUSH")
+    assert (push.status, push.template) == ("PENDING", message.template)
+    assert not Case.objects.exists()
+    settle(push, "SENT", provider_id="p", sent_at=Now())
+    assert not Case.objects.exists()
+
+
+def test_if_every_push_failed_as_well_a_person_is_called() -> None:
+    message = queue()
+    send()
+    device_of(message)
+    device_of(message)
+    tell(message, "bounced", bounce={"type": "Permanent"})
+    first, second = Notification.objects.filter(channel="PUSH")
+
+    settle(first, "FAILED")
+    assert not Case.objects.exists()
+    settle(second, "FAILED")
+
+    assert Case.objects.get().subject_id == str(message.pk)
+
+
+def settle(push: Notification, status: str, **values: Any) -> None:
+    by = audit.Actor.system("push")
+    with transaction.atomic():
+        record_move(push.pk, push.status, "SENDING", actor=by)
+        record_move(push.pk, "SENDING", status, actor=by)
+        row = Notification.objects.filter(pk=push.pk)
+        row.update(status=status, next_run_at=None, **values)
+        push_is_settled(Notification.objects.get(pk=push.pk))
+
+
+def test_what_need_not_arrive_opens_no_case(fault: Fault) -> None:
+    message = queue(template="booking_reminder", context={**CONTEXT, "due_minor": 0})
+    written = {"subject": "Soon", "html": "Soon", "text": "Soon"}
+    Notification.objects.update(rendered=written)
+    fault("4xx", status=422)
+
+    send()
+
+    assert now_of(message).status == "FAILED"
+    assert not Case.objects.exists()
+
+
+def test_what_the_sandbox_tells_is_understood(sandbox: Sandbox) -> None:
+    message = queue()
+    send()
+    (mail,) = mails(sandbox)
+    tags = [{"name": "notification", "value": str(message.pk)}]
+    sent = {"created_at": "", "from": "", "to": [], "subject": "", "tags": tags}
+    body = _event("email.bounced", mail["id"], sent, "Permanent")
+
+    event = InboxEvent(type="email.bounced", payload=json.loads(body))
+    fact = _read(event)
+
+    assert (fact.provider_id, fact.message_id) == (mail["id"], str(message.pk))
+    assert (fact.to, fact.suppresses) == ("BOUNCED", "BOUNCED")
+
+
+def test_many_copies_of_one_event_change_one_thing() -> None:
+    message = queue()
+    send()
+
+    def bounce() -> None:
+        tell(message, "bounced", bounce={"type": "Permanent"})
+
+    outcomes = at_once([bounce for _ in range(4)])
+
+    assert sum(isinstance(each, Ignored) for each in outcomes) == 3
+    assert moves(message).count("BOUNCED") == 1
+    assert Suppression.objects.count() == 1
