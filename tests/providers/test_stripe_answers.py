@@ -120,7 +120,7 @@ def test_a_field_of_another_kind_is_not_believed(
     assert said == (Outcome.NOT_EXECUTED, "unreadable_answer", 200)
 
 
-@pytest.mark.parametrize("name", [*INTENT.keys() - {"latest_charge"}])
+@pytest.mark.parametrize("name", sorted(INTENT.keys() - {"latest_charge"}))
 def test_a_field_that_is_missing_is_noticed(stripe_says: Start, name: str) -> None:
     optional = {"client_secret", "last_payment_error"}
     stripe_says(told({key: INTENT[key] for key in INTENT if key != name}))

@@ -57,7 +57,7 @@ from tests.workflow import Script, registered, start
 
 pytestmark = pytest.mark.django_db
 
-MONEY = {Payable, CardPayment, OfflinePayment, Refund, Dispute, RefundFailure}
+MONEY = (Payable, CardPayment, OfflinePayment, Refund, Dispute, RefundFailure)
 PAGES = {
     *(Booking, BookingHold, Resource, DateException, AuditEntry),
     CancellationPolicy,
