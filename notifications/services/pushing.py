@@ -20,7 +20,7 @@ from notifications.services import devices, push_guard
 from notifications.services.choices import NOT_WANTED, is_wanted_still
 from notifications.services.fallback import push_is_settled
 from notifications.services.history import record_attempt, record_move
-from notifications.services.messages import PUSH_MARK
+from notifications.services.messages import PUSH_MARK, UNWRITTEN
 from notifications.states import Channel, DeviceStatus, NotificationStatus
 from recovery import audit, rowqueue
 from slotbase.lib.clock import Now, read_clock
@@ -107,7 +107,7 @@ def _device_id_of(message: Notification) -> UUID:
 
 def _freeze(message: Notification) -> dict[str, Any]:
     """What was written first stays, also if the template changes meanwhile."""
-    if message.rendered is not None:
+    if message.rendered not in (None, UNWRITTEN):
         return dict(message.rendered)
     locale = message.recipient.locale
     written = render_push(message.template, message.context, locale)
