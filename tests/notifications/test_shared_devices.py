@@ -7,7 +7,6 @@ import pytest
 
 from notifications.models import Notification, PushDevice
 from notifications.services import pushing
-from recovery.models import AuditEntry
 from slotbase.providers.breaker import Breaker
 from slotbase.providers.fcm import client
 from tests.concurrency.race import at_once, errors_in
@@ -17,6 +16,7 @@ from tests.notifications.pushes import (
     calls,
     make_due,
     now_of,
+    place_of,
     queue_push,
     register,
     send,
@@ -118,16 +118,10 @@ def test_without_that_look_the_next_user_would_read_it(
 # --- At the same instant ------------------------------------------------------------
 
 
-def step(action: str, row: Any) -> int:
-    """Where in the history of all this stands; nought if it did not happen."""
-    entries = AuditEntry.objects.filter(action=action, subject_id=str(row.pk))
-    return max(entries.values_list("id", flat=True), default=0)
-
-
 def was_promised_too_late(message: Notification, device: PushDevice) -> bool:
     """Whether it was sent although the device was somebody else's by then."""
-    promised = step("notification.sending", message)
-    return promised > step("pushdevice.moved", device)
+    promised = place_of("notification.sending", message)
+    return promised > place_of("pushdevice.moved", device)
 
 
 def test_whoever_registers_before_a_push_is_promised_is_not_shown_it() -> None:
