@@ -114,8 +114,8 @@ def test_an_answer_about_an_earlier_registration_ends_none_that_came_meanwhile()
 
 
 def states_of(device: PushDevice) -> list[str]:
-    """Each state that it came to, in order."""
-    return [state for _, state, _ in history("pushdevice", device.pk)]
+    """Each state that it came to, in order; that it changed hands is none."""
+    return [state for _, state, _ in history("pushdevice", device.pk) if state]
 
 
 def invalidate(device: PushDevice) -> None:
