@@ -257,6 +257,22 @@ def test_fcm_is_not_asked_before_it_wants_to_be(sandbox: Sandbox, error: str) ->
     assert (state(message), len(sent(sandbox))) == ("SENT", 1)
 
 
+def test_attempts_last_as_long_however_soon_fcm_wants_the_next(
+    sandbox: Sandbox, settings: Any
+) -> None:
+    """F81: or five times "in a second" would be the end of it."""
+    settings.PUSH_RETRY_SECONDS = [100, 1000]
+    device = register(token="t")
+    message = queue_push(device)
+    trouble(sandbox, "UNAVAILABLE", "t", retry_after=1)
+
+    for wait in settings.PUSH_RETRY_SECONDS:
+        asked_at = read_clock()
+        send()
+        assert now_of(message).next_run_at >= asked_at + timedelta(seconds=wait)
+        make_due()
+
+
 def test_a_failed_attempt_is_tried_again_less_and_less_often(sandbox: Sandbox) -> None:
     device = register(token="t")
     message = queue_push(device)
