@@ -94,6 +94,14 @@ def lock_device(device_id: UUID) -> PushDevice:
 
 
 @transaction_required
+def lock_pushed_to(device_id: UUID) -> PushDevice:
+    """The device of a push, locked: until the end nobody else registers it."""
+    # NO KEY: messages to it can be queued meanwhile.
+    locked = PushDevice.objects.select_for_update(of=("self",), no_key=True)
+    return locked.get(pk=device_id)
+
+
+@transaction_required
 def lock_registered(token_hash: str) -> PushDevice | None:
     """The device with a token, locked; None if it was tidied away at this moment."""
     locked = PushDevice.objects.select_for_update(of=("self",))

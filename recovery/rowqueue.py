@@ -92,6 +92,8 @@ class RowQueue(Generic[Row]):
     provider: str = ""
     #: Whether its calls have effects there, beside answers: see `recovery.senders`.
     sends: bool = False
+    #: Whether no wait is shorter than ours, however soon the provider wants the next.
+    keeps_own_waits: bool = False
     #: Longer than its call may take; whoever dies is taken over after it.
     lease_seconds: int = LEASE_SECONDS
     #: The order in which the row of a turn is looked for; an index serves each.
@@ -235,8 +237,7 @@ def _record_failure(queue: RowQueue[Row], row: Row, failure: Failure) -> None:
     values: dict[str, Any] = {"last_error": failure.error, "next_run_at": None}
     if not is_over:
         usual = waits[row.attempts - 1] if failure.was_tried else PAUSE_SECONDS
-        seconds = min(failure.retry_after or usual, MAX_RETRY_AFTER_SECONDS)
-        values["next_run_at"] = Now() + with_jitter(seconds)
+        values["next_run_at"] = Now() + _wait_after(queue, failure, usual)
     if not failure.was_tried:
         values["attempts"] = row.attempts - 1
     values |= queue.fail(row, failure, is_over)
@@ -244,6 +245,16 @@ def _record_failure(queue: RowQueue[Row], row: Row, failure: Failure) -> None:
     give_back_lease(row, values)
     if failure.misconfigured:
         _open_configuration_case(failure)
+
+
+def _wait_after(queue: RowQueue[Row], failure: Failure, usual: int) -> timedelta:
+    """Rows that failed part ways, and none comes before its provider wants it."""
+    if not failure.retry_after:
+        return with_jitter(usual)
+    asked = min(failure.retry_after, MAX_RETRY_AFTER_SECONDS)
+    if queue.keeps_own_waits and failure.was_tried:
+        asked = max(asked, usual)
+    return timedelta(milliseconds=_jitter.randint(asked * 1000, asked * 1200))
 
 
 @transaction_required

@@ -13,6 +13,7 @@ from django.utils.safestring import SafeString
 from notifications.admin.reach import format_reach
 from notifications.models import Notification, NotificationAttempt
 from notifications.services import desk
+from notifications.services.messages import UNWRITTEN
 from notifications.services.undeliverable import fingerprint_of
 from notifications.states import WENT_OUT, NotificationStatus
 from recovery import cases
@@ -140,7 +141,7 @@ class NotificationAdmin(ActingAdmin[Any]):
     @admin.display(description="text")
     def text(self, row: Notification) -> SafeString | str:
         """What was written, as long as it is kept."""
-        if row.rendered is None:
+        if row.rendered in (None, UNWRITTEN):
             return self.get_empty_value_display()
         subject, text = row.rendered["subject"], row.rendered["text"]
         return format_html('<pre class="payload">{}\n\n{}</pre>', subject, text)

@@ -26,6 +26,9 @@ from slotbase.lib.enqueue import after_commit
 BY = audit.Actor.system("messages")
 #: Between the key of a message and the device, in the key of its push.
 PUSH_MARK = ":push:"
+#: The text of a push until it is written. The version before takes whatever is due for
+#: a mail: of this, which has no HTML, it can make none, and it tries later (ADR 0037).
+UNWRITTEN = {"subject": "", "text": ""}
 TASKS = {
     Channel.EMAIL: "notifications.send_email",
     Channel.PUSH: "notifications.send_push",
@@ -89,6 +92,7 @@ def queue_message(  # noqa: PLR0913 - what a message is about has no fewer parts
                 dedupe_key=push_key(dedupe_key, device_id),
                 channel=Channel.PUSH,
                 device_id=device_id,
+                rendered=UNWRITTEN,
                 **{**about, "not_after": _pointless_from(not_before, not_after)},
             )
             for device_id in _devices_of(recipient_id)

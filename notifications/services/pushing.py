@@ -9,17 +9,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 
-from notifications.locks import lock_leased
+from notifications.locks import lock_leased, lock_pushed_to
 from notifications.models import Notification, PushDevice
 from notifications.rendering import render_push
 from notifications.services import devices, push_guard
 from notifications.services.choices import NOT_WANTED, is_wanted_still
 from notifications.services.fallback import push_is_settled
 from notifications.services.history import record_attempt, record_move
-from notifications.services.messages import PUSH_MARK
+from notifications.services.messages import PUSH_MARK, UNWRITTEN
 from notifications.states import Channel, DeviceStatus, NotificationStatus
 from recovery import audit, rowqueue
 from slotbase.lib.clock import Now, read_clock
@@ -41,6 +42,8 @@ class Unsent(rowqueue.NotCalled):
 
     to: NotificationStatus
     reason: str
+    #: The registration of which no token can be read any more.
+    unreadable: int | None = None
 
 
 def send_due(**only: Any) -> int:
@@ -60,34 +63,36 @@ def _send(row: Notification) -> str | Unsent:
 def _prepare(row: Notification) -> client.Push | Unsent:
     """Commit that the push may go out from now on, or say why not."""
     message = lock_leased(row)
-    now = read_clock()
-    if unsent := _why_unsent(message, now):
+    device, now = lock_pushed_to(_device_id_of(message)), read_clock()
+    if unsent := _why_unsent(message, device, now):
         return unsent
     try:
-        token = unseal(_device_of(message).sealed_token)
+        token = unseal(device.sealed_token)
     except Unreadable:
-        return Unsent(NotificationStatus.FAILED, UNREADABLE)
+        failed, of_then = NotificationStatus.FAILED, device.generation
+        return Unsent(failed, UNREADABLE, unreadable=of_then)
     # Before anything is written: while FCM is away, rows stay as they are.
     client.require_ready()
     to = NotificationStatus.SENDING
     record_move(message.pk, message.status, to, actor=BY)
     message.rendered = {
         **_freeze(message),
-        "generation": _device_of(message).generation,
+        "generation": device.generation,
     }
     message.unsure_since, message.status = now, to
     message.save(update_fields=["rendered", "unsure_since", "status"])
-    return _push_of(message, token, now)
+    return _push_of(message, device, token, now)
 
 
-def _why_unsent(message: Notification, now: datetime) -> Unsent | None:
+def _why_unsent(
+    message: Notification, device: PushDevice, now: datetime
+) -> Unsent | None:
     if message.unsure_since is not None:
         return Unsent(NotificationStatus.UNKNOWN, "it may have gone out")
     if message.not_after is not None and message.not_after <= now:
         return Unsent(NotificationStatus.EXPIRED, "nobody wants it any more")
     if not is_wanted_still(message):
         return Unsent(NotificationStatus.SUPPRESSED, NOT_WANTED)
-    device = _device_of(message)
     # Somebody else may have signed in there, or it was forgotten.
     is_theirs = device.user_id == message.recipient_id
     if device.status != DeviceStatus.ACTIVE or not is_theirs:
@@ -95,25 +100,27 @@ def _why_unsent(message: Notification, now: datetime) -> Unsent | None:
     return None
 
 
-def _device_of(message: Notification) -> PushDevice:
-    assert message.device is not None, "a push has a device"  # noqa: S101 - by constraint
-    return message.device
+def _device_id_of(message: Notification) -> UUID:
+    assert message.device_id is not None, "a push has a device"  # noqa: S101 - by constraint
+    return message.device_id
 
 
 def _freeze(message: Notification) -> dict[str, Any]:
     """What was written first stays, also if the template changes meanwhile."""
-    if message.rendered is not None:
+    if message.rendered not in (None, UNWRITTEN):
         return dict(message.rendered)
     locale = message.recipient.locale
     written = render_push(message.template, message.context, locale)
     return {"subject": written.title, "text": written.body}
 
 
-def _push_of(message: Notification, token: str, now: datetime) -> client.Push:
+def _push_of(
+    message: Notification, device: PushDevice, token: str, now: datetime
+) -> client.Push:
     written, ttl = message.rendered or {}, _ttl(message, now)
     return client.Push(
         token=token,
-        is_fid=_device_of(message).token_kind == PushDevice.TokenKind.FID,
+        is_fid=device.token_kind == PushDevice.TokenKind.FID,
         title=written["subject"],
         body=written["text"],
         data={
@@ -153,11 +160,8 @@ def _record(row: Notification, answer: str | Unsent) -> Mapping[str, Any]:
 @transaction_required
 def _put_aside(message: Notification, unsent: Unsent) -> Mapping[str, Any]:
     """It was not tried, so the attempt does not count."""
-    if unsent.reason == UNREADABLE:
-        device = _device_of(message)
-        devices.invalidate(
-            device_id=device.pk, generation=device.generation, why=unsent.reason
-        )
+    if unsent.unreadable is not None:
+        _end_device(message, generation=unsent.unreadable, why=unsent.reason)
     values = {"attempts": message.attempts - 1}
     return _settle(message, unsent.to, values, reason=unsent.reason)
 
@@ -190,9 +194,13 @@ def _lose_device(message: Notification, code: str) -> None:
     if push_guard.is_our_fault():
         return
     generation = (message.rendered or {}).get("generation", 0)
-    devices.invalidate(
-        device_id=_device_of(message).pk, generation=generation, why=code.lower()
-    )
+    _end_device(message, generation=generation, why=code.lower())
+
+
+@transaction_required
+def _end_device(message: Notification, *, generation: int, why: str) -> None:
+    id_ = _device_id_of(message)
+    devices.invalidate(device_id=id_, generation=generation, why=why)
 
 
 @transaction_required
@@ -224,4 +232,6 @@ QUEUE = rowqueue.RowQueue(
     retry_seconds=lambda _: settings.PUSH_RETRY_SECONDS,
     provider="fcm",
     sends=True,
+    # An outage of which FCM says "in a second" must not use up all attempts.
+    keeps_own_waits=True,
 )

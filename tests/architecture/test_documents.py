@@ -1,7 +1,8 @@
 """The pages that people read name things that exist, and keep their form."""
 
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,12 @@ def adrs() -> dict[str, Path]:
     return {path.name[:4]: path for path in sorted(ROOT.glob("docs/adr/*.md"))}
 
 
+def given_twice(names: Iterable[str]) -> set[str]:
+    """The numbers that more than one page has."""
+    numbers = Counter(name[:4] for name in names)
+    return {number for number, pages in numbers.items() if pages > 1}
+
+
 def faults_of_adr(text: str) -> list[str]:
     faults = []
     if text.count("\n") > MAX_ADR_LINES:
@@ -56,6 +63,14 @@ def dead_ends(page: Path, text: str) -> Iterator[str]:
 
 def test_decisions_are_numbered_without_a_gap() -> None:
     assert list(adrs()) == [f"{n:04}" for n in range(1, len(adrs()) + 1)]
+
+
+def test_no_two_decisions_have_one_number() -> None:
+    assert given_twice(path.name for path in ROOT.glob("docs/adr/*.md")) == set()
+
+
+def test_a_number_that_is_given_twice_would_be_seen() -> None:
+    assert given_twice(["0001-a.md", "0002-b.md", "0002-c.md"]) == {"0002"}
 
 
 def test_every_decision_is_short_and_complete() -> None:

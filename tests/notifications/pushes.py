@@ -95,6 +95,12 @@ def attempts(message: Notification) -> list[tuple[str, str]]:
     return list(made.values_list("outcome", "code"))
 
 
+def place_of(action: str, row: Any) -> int:
+    """Where in all history this happened to a row; nought if it did not."""
+    entries = AuditEntry.objects.filter(action=action, subject_id=str(row.pk))
+    return max(entries.values_list("id", flat=True), default=0)
+
+
 def history(subject: str, id_: UUID) -> list[tuple[str, str, str]]:
     """What happened to a row, and who did it."""
     entries = AuditEntry.objects.filter(subject_type=subject, subject_id=str(id_))

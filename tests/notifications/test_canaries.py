@@ -2,24 +2,26 @@
 
 It may stand in the rows that can be emptied, and at the provider that needs it. It is
 looked for everywhere else: every other table (so the audit, cases, alerts, dead letters
-and events), what is logged, what is told of alerts, and all of Redis.
+and events), what is logged, what is told of alerts, and all of Redis. The tokens of
+devices stand nowhere as they are.
 """
 
 import json
 import logging
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.db import connection, transaction
+from django.db.models import QuerySet
 from django.test import Client
 from django.urls import reverse
 from rest_framework.test import APIClient
 
 from notifications import tokens
 from notifications.kinds import Topic
-from notifications.models import Notification
-from notifications.services.suppression import hash_of
+from notifications.models import Notification, PushDevice
 from notifications.states import Channel
 from recovery import dead_letters, lookout, notices
 from recovery.models import Alert, AuditEntry, Case, DeadLetter
@@ -28,23 +30,26 @@ from slotbase.accounts.models import User
 from slotbase.accounts.services import profiles
 from slotbase.lib.clock import Now
 from slotbase.lib.enqueue import _publisher, after_commit
+from slotbase.providers.breaker import Breaker
+from slotbase.providers.fcm import client as fcm
 from tests.bookings.routes import client_of
 from tests.conftest import Sandbox
 from tests.factories import make_customer, make_resource, make_staff, tomorrow
+from tests.notifications import pushes
 from tests.notifications.conftest import make_device, make_due, send, suppress
 from tests.notifications.redis_dump import dump_redis, empty_redis
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 NAME, EMAIL = "Canarina", "tweety.canarina@example.com"
-PHONE, TOKEN = "+49 30 77665544", "canarina-device-token"
+PHONE, TOKEN = "+49 30 77665544", "canarina-token"
+DEVICES = ("canarina-phone", "canarina-tablet", "canarina-watch")
 CANARIES = ("canarina", "tweety", "77665544")
-#: Where it belongs: the person, the device, and the mail until it is emptied.
+#: Where it belongs: the person, and the mail until it is emptied.
 BELONGS = {
     ("accounts_user", "name"),
     ("accounts_user", "email"),
     ("accounts_user", "phone"),
-    ("notifications_pushdevice", "sealed_token"),
     ("notifications_notification", "rendered"),
     ("notifications_notification", "address_snapshot"),
 }
@@ -73,6 +78,11 @@ def _only_ours_in_redis() -> Iterator[None]:
     empty_redis()
 
 
+@pytest.fixture(autouse=True)
+def _closed_breaker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fcm, "breaker", Breaker("fcm"))
+
+
 @pytest.fixture
 def said(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
     caplog.set_level(logging.DEBUG)
@@ -95,8 +105,13 @@ def canarina(sandbox: Sandbox) -> User:
         "/_sandbox/clerk/users",
         {"id": person.clerk_id, "first_name": NAME, "email": EMAIL},
     )
-    make_device(person, sealed_token=TOKEN, token_hash=hash_of(TOKEN))
     return person
+
+
+def register_devices(api: APIClient) -> None:
+    for token in DEVICES:
+        wish = {"token": token, "platform": "IOS", "app_version": "1.0"}
+        assert api.post("/api/v1/devices/", wish, "json").status_code == 201
 
 
 def book_and_cancel(api: APIClient) -> None:
@@ -111,6 +126,35 @@ def book_and_cancel(api: APIClient) -> None:
     cancel = f"/api/v1/bookings/{booked.json()['id']}/cancel/"
     answer = api.post(cancel, {"reason": "ill"}, "json")
     assert answer.status_code in {200, 202}
+
+
+def break_every_push(sandbox: Sandbox) -> None:
+    """FCM takes no keys, quotes what it was sent, says nonsense, or knows no device."""
+    phone, tablet, watch = DEVICES
+    pushes.fault(sandbox, "4xx", status=401)
+    pushes.send()
+    Case.objects.update(last_seen_at=Now() - timedelta(minutes=2))
+    field = f"message.data[{phone}]"
+    pushes.trouble(sandbox, "INVALID_ARGUMENT", phone, field=field)
+    pushes.fault(sandbox, "malformed", match=tablet)
+    pushes.trouble(sandbox, "UNAVAILABLE", watch, count=1)
+    make_due()
+    pushes.send()
+    pushes.trouble(sandbox, "UNREGISTERED", watch)
+    make_due()
+    pushes.send()
+
+
+def push_after_all(api: APIClient) -> None:
+    """It reaches her tablet, and then she signs out of it."""
+    device = PushDevice.objects.get(pk=told_by_nonsense().device_id)
+    pushes.queue_push(device)
+    pushes.send()
+    assert api.delete(f"/api/v1/devices/{device.pk}/").status_code == 204
+
+
+def told_by_nonsense() -> Notification:
+    return Notification.objects.get(status="UNKNOWN", channel="PUSH")
 
 
 def break_every_way(sandbox: Sandbox) -> None:
@@ -131,7 +175,7 @@ def break_every_way(sandbox: Sandbox) -> None:
 
 def leave_a_dead_letter(person: User) -> None:
     """A bug that carries what it failed over, in its text and in its arguments."""
-    kwargs = {"id": str(person.pk), "to": EMAIL, "name": NAME}
+    kwargs = {"id": str(person.pk), "to": EMAIL, "name": NAME, "token": TOKEN}
     work = work_of("notifications.send_email", kwargs)
     dead_letters.record_failure(work, ValueError(f"no mail for {NAME} at {EMAIL}"))
 
@@ -148,7 +192,7 @@ def let_staff_work(person: User) -> None:
     """Somebody writes her name where only ours should stand: it stays erasable."""
     desk = Client()
     desk.force_login(make_staff("support", is_superuser=True))
-    message = Notification.objects.get(status="UNKNOWN")
+    message = Notification.objects.get(status="UNKNOWN", channel="EMAIL")
     for row, button in ((message, "resend"), (suppress(person), "lift")):
         meta = row._meta
         address = f"admin:{meta.app_label}_{meta.model_name}_change"
@@ -159,11 +203,14 @@ def let_staff_work(person: User) -> None:
 
 def live_the_story(sandbox: Sandbox, person: User) -> None:
     api = client_of(person)
+    register_devices(api)
     book_and_cancel(api)
     profiles.fetch_profiles()
     person.refresh_from_db()
     assert (person.name.split()[0], person.email) == (NAME, EMAIL)
+    break_every_push(sandbox)
     break_every_way(sandbox)
+    push_after_all(api)
     leave_a_dead_letter(person)
     choose_and_unsubscribe(api, person)
     lookout.look()
@@ -192,6 +239,11 @@ def test_a_whole_story_leaves_the_person_only_where_they_can_be_erased(
     assert DeadLetter.objects.exists()
     assert Alert.objects.exists()
     assert AuditEntry.objects.filter(action="notification.resent").exists()
+    assert [each["token"] for each in pushes.sent(sandbox)] == ["canarina-tablet"] * 2
+    assert {code for _, code in all_attempts()} >= {
+        *("UNAUTHENTICATED", "INVALID_ARGUMENT", "no_answer"),
+        *("UNAVAILABLE", "UNREGISTERED", ""),
+    }
     told = sandbox.get("/_sandbox/effects", provider="alerts")
     assert told["effects"]
     assert said_by(said)
@@ -204,6 +256,14 @@ def test_a_whole_story_leaves_the_person_only_where_they_can_be_erased(
     assert not has_canary(said_by(said))
     assert not has_canary(told)
     assert not has_canary(dump_redis())
+
+
+def all_attempts() -> list[tuple[str, str]]:
+    return [each for push in pushes_made() for each in pushes.attempts(push)]
+
+
+def pushes_made() -> QuerySet[Notification]:
+    return Notification.objects.filter(channel=Channel.PUSH)
 
 
 # --- Each place is really looked at -----------------------------------------------

@@ -2,13 +2,14 @@
 
 from datetime import timedelta
 from functools import partial
+from threading import Barrier
 from typing import Any
 
 import pytest
 from django.db import transaction
 
 from notifications.models import Notification, PushDevice
-from notifications.services import devices, pushing
+from notifications.services import device_retention, devices, pushing
 from notifications.services.device_retention import forget_ended_devices
 from notifications.states import DeviceStatus
 from notifications.tasks import send_push
@@ -20,7 +21,14 @@ from slotbase.providers.fcm import client
 from tests.concurrency.race import at_once, errors_in
 from tests.conftest import Sandbox
 from tests.factories import make_customer
-from tests.notifications.pushes import history, now_of, queue_push, register, sent
+from tests.notifications.pushes import (
+    history,
+    now_of,
+    place_of,
+    queue_push,
+    register,
+    sent,
+)
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -50,6 +58,41 @@ def test_of_two_who_register_one_token_at_once_the_last_one_has_it() -> None:
         assert moved.count() == 3
 
 
+def test_who_registers_a_phone_twice_at_once_takes_it_over_once() -> None:
+    for number in range(ROUNDS):
+        device, bob = register(token=f"t-{number}"), make_customer()
+
+        outcomes = at_once([partial(register, bob, f"t-{number}")] * 3)
+
+        assert errors_in(outcomes) == []
+        assert times_moved(device) == 1
+
+
+def test_without_the_lock_it_would_be_taken_over_twice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The positive control: both see the user of before."""
+    device, bob = register(token="t"), make_customer()
+    both = Barrier(2)
+
+    def look(token_hash: str) -> PushDevice | None:
+        found = PushDevice.objects.filter(token_hash=token_hash).first()
+        both.wait(timeout=30)
+        return found
+
+    monkeypatch.setattr(devices, "lock_registered", look)
+
+    outcomes = at_once([partial(register, bob, "t")] * 2)
+
+    assert errors_in(outcomes) == []
+    assert times_moved(device) == 2
+
+
+def times_moved(device: PushDevice) -> int:
+    actions = [action for action, _, _ in history("pushdevice", device.pk)]
+    return actions.count("pushdevice.moved")
+
+
 def test_an_answer_about_an_earlier_registration_ends_none_that_came_meanwhile() -> (
     None
 ):
@@ -67,7 +110,12 @@ def test_an_answer_about_an_earlier_registration_ends_none_that_came_meanwhile()
         assert errors_in(outcomes) == []
         row = now_of(device)
         assert (row.status, row.generation) == ("ACTIVE", device.generation + 1)
-        assert [entry[1] for entry in history("pushdevice", device.pk)][-1] == "ACTIVE"
+        assert states_of(device)[-1] == "ACTIVE"
+
+
+def states_of(device: PushDevice) -> list[str]:
+    """Each state that it came to, in order; that it changed hands is none."""
+    return [state for _, state, _ in history("pushdevice", device.pk) if state]
 
 
 def invalidate(device: PushDevice) -> None:
@@ -90,10 +138,13 @@ def test_without_the_generation_a_new_registration_would_be_ended() -> None:
 def test_forgotten_or_pushed_but_never_more_than_once(sandbox: Sandbox) -> None:
     for _ in range(ROUNDS):
         device = register()
-        queue_push(device)
+        message = queue_push(device)
         forget = partial(devices.forget, user_id=device.user_id, device_id=device.pk)
 
         assert errors_in(at_once([send_push, forget, send_push])) == []
+        # Nothing is promised any more to whom it is said that they are forgotten.
+        promised = place_of("notification.sending", message)
+        assert promised < place_of("pushdevice.revoked", device)
 
     states = Notification.objects.values_list("status", flat=True)
     assert set(states) <= {"SENT", "CANCELLED"}
@@ -156,15 +207,61 @@ def test_forgotten_by_the_sweep_or_registered_again_the_device_is_reached(
     assert set(tokens) == {f"t-{number}" for number in range(ROUNDS)}
 
 
-def test_registering_too_many_devices_at_once_leaves_no_more_than_allowed(
+def test_without_the_lock_the_sweep_would_take_one_that_came_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The positive control: it registers after the sweep has looked."""
+    device = register(token="t")
+    ended: dict[str, Any] = {"status": "INVALID", "ended_at": read_clock() - DAYS}
+    PushDevice.objects.filter(pk=device.pk).update(**ended)
+
+    def look_and_let_it_register(*_: Any, **__: Any) -> list[PushDevice]:
+        found = list(PushDevice.objects.all())
+        assert at_once([partial(register, device.user, "t")]) == [device]
+        return found
+
+    monkeypatch.setattr(
+        device_retention, "lock_ended_devices", look_and_let_it_register
+    )
+
+    forget_ended_devices(status=DeviceStatus.INVALID, limit=10)
+
+    assert not PushDevice.objects.exists()
+
+
+def test_of_too_many_that_register_at_once_each_surplus_one_is_ended_once(
     settings: Any,
 ) -> None:
     settings.MAX_DEVICES = 2
     alice = make_customer()
+    for _ in range(ROUNDS):
+        outcomes = at_once([partial(register, alice) for _ in range(4)])
+        # Those of one instant do not see each other; the next one sees them all.
+        register(alice)
 
-    outcomes = at_once([partial(register, alice) for _ in range(5)])
-    register(alice)
+        assert errors_in(outcomes) == []
+        assert PushDevice.objects.filter(user=alice, status="ACTIVE").count() == 2
+    for device in PushDevice.objects.filter(status="REVOKED"):
+        assert states_of(device) == ["ACTIVE", "REVOKED"]
+
+
+@pytest.mark.breaks_invariants
+def test_without_the_lock_a_surplus_one_would_be_ended_twice(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The positive control: both have looked before one of them writes."""
+    settings.MAX_DEVICES = 1
+    old = register()
+    both = Barrier(2)
+
+    def look(*_: Any, **__: Any) -> list[PushDevice]:
+        found = list(PushDevice.objects.filter(pk=old.pk))
+        both.wait(timeout=30)
+        return found
+
+    monkeypatch.setattr(devices, "lock_surplus_devices", look)
+
+    outcomes = at_once([partial(register, old.user) for _ in range(2)])
 
     assert errors_in(outcomes) == []
-    active = PushDevice.objects.filter(user=alice, status="ACTIVE")
-    assert active.count() == 2
+    assert states_of(old) == ["ACTIVE", "REVOKED", "REVOKED"]

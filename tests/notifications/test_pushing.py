@@ -7,8 +7,8 @@ import pytest
 
 from notifications.models import Notification, PushDevice
 from notifications.services import devices, pushing
-from recovery import invariants
-from recovery.models import Case
+from recovery import invariants, lookout
+from recovery.models import Alert, Case
 from slotbase.lib.clock import Now, read_clock
 from slotbase.providers.breaker import Breaker
 from slotbase.providers.fcm import client
@@ -151,6 +151,7 @@ def test_what_is_too_late_is_not_sent(sandbox: Sandbox) -> None:
 def test_a_device_that_fcm_does_not_know_is_invalid_at_once(
     sandbox: Sandbox, error: str, more: dict[str, Any], why: str
 ) -> None:
+    """F80: it is not tried again, and what waits for it is not sent either."""
     device = register(token="gone")
     message, next_one = queue_push(device), queue_push(device)
     Notification.objects.filter(pk=next_one.pk).update(
@@ -170,6 +171,7 @@ def test_a_device_that_fcm_does_not_know_is_invalid_at_once(
 
 
 def test_a_message_with_a_bug_costs_nobody_a_device(sandbox: Sandbox) -> None:
+    """F80: INVALID_ARGUMENT that names no token is an alert, and the token is kept."""
     device = register(token="t")
     message = queue_push(device)
     trouble(sandbox, "INVALID_ARGUMENT", "t", field="message.data[kind]")
@@ -237,18 +239,38 @@ def test_any_number_of_devices_may_be_unregistered(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("error", ["QUOTA_EXCEEDED", "UNAVAILABLE"])
-def test_when_to_come_back_is_honoured(sandbox: Sandbox, error: str) -> None:
+def test_fcm_is_not_asked_before_it_wants_to_be(sandbox: Sandbox, error: str) -> None:
+    """F81: Retry-After says when the row is due again; nobody sleeps for it."""
     device = register(token="t")
     message = queue_push(device)
     trouble(sandbox, error, "t", retry_after=300, count=1)
+    asked_at = read_clock()
 
     send()
 
-    assert 230 < seconds_until_due(message) <= 360
+    assert read_clock() - asked_at < timedelta(seconds=60)
+    assert now_of(message).next_run_at >= asked_at + timedelta(seconds=300)
+    assert seconds_until_due(message) <= 360
     assert (state(message), now_of(device).status) == ("RETRY", "ACTIVE")
     make_due()
     send()
     assert (state(message), len(sent(sandbox))) == ("SENT", 1)
+
+
+def test_attempts_last_as_long_however_soon_fcm_wants_the_next(
+    sandbox: Sandbox, settings: Any
+) -> None:
+    """F81: or five times "in a second" would be the end of it."""
+    settings.PUSH_RETRY_SECONDS = [100, 1000]
+    device = register(token="t")
+    message = queue_push(device)
+    trouble(sandbox, "UNAVAILABLE", "t", retry_after=1)
+
+    for wait in settings.PUSH_RETRY_SECONDS:
+        asked_at = read_clock()
+        send()
+        assert now_of(message).next_run_at >= asked_at + timedelta(seconds=wait)
+        make_due()
 
 
 def test_a_failed_attempt_is_tried_again_less_and_less_often(sandbox: Sandbox) -> None:
@@ -274,6 +296,7 @@ def test_a_failed_attempt_is_tried_again_less_and_less_often(sandbox: Sandbox) -
 def test_wrong_credentials_are_a_case_and_nobodys_device_is_touched(
     sandbox: Sandbox, status: int
 ) -> None:
+    """F81: one case and one alert; what waits goes out when the keys are right."""
     device = register(token="t")
     message, other = queue_push(device), queue_push()
     fault(sandbox, "4xx", status=status)
@@ -282,6 +305,8 @@ def test_wrong_credentials_are_a_case_and_nobodys_device_is_touched(
 
     case = Case.objects.get()
     assert (case.kind, case.subject_id) == ("provider_configuration", "fcm")
+    lookout.look(), lookout.look()
+    assert Alert.objects.filter(case=case).count() == 1
     assert PushDevice.objects.exclude(status="ACTIVE").count() == 0
     assert calls(sandbox) == 1
     assert {state(message), state(other)} == {"RETRY", "PENDING"}
@@ -295,6 +320,7 @@ def test_wrong_credentials_are_a_case_and_nobodys_device_is_touched(
 
 
 def test_trouble_with_apples_keys_is_a_case_as_well(sandbox: Sandbox) -> None:
+    """F81: THIRD_PARTY_AUTH is about our keys at Apple, not about the device."""
     device = register(token="t", platform="IOS")
     message = queue_push(device)
     trouble(sandbox, "THIRD_PARTY_AUTH_ERROR", "t")
@@ -322,7 +348,8 @@ def test_while_fcm_is_left_alone_rows_stay_as_they_are(
     send(), make_due(), send()
 
     row = now_of(message)
-    assert (row.status, row.attempts, row.rendered) == ("PENDING", 0, None)
+    assert (row.status, row.attempts) == ("PENDING", 0)
+    assert row.rendered == message.rendered
     assert state(late) == "EXPIRED"
     assert calls(sandbox) == 0
 
@@ -373,49 +400,7 @@ def test_if_it_were_tried_again_the_device_would_hear_twice(
     assert len(sent(sandbox)) == 2
 
 
-# --- F82: the device is somebody else's ---------------------------------------------
-
-
-def test_what_waits_for_the_former_user_is_not_pushed_to_their_phone(
-    sandbox: Sandbox,
-) -> None:
-    alice, bob = make_customer(), make_customer()
-    message = queue_push(register(alice, "phone"))
-
-    of_bob = queue_push(register(bob, "phone"))
-    send()
-
-    assert (state(message), state(of_bob)) == ("CANCELLED", "SENT")
-    assert len(sent(sandbox)) == 1
-    with pytest.raises(PushDevice.DoesNotExist):
-        PushDevice.objects.get(user=alice)
-
-
-def test_a_retry_does_not_reach_the_next_user_either(sandbox: Sandbox) -> None:
-    alice, bob = make_customer(), make_customer()
-    message = queue_push(register(alice, "phone"))
-    trouble(sandbox, "UNAVAILABLE", "phone", count=1)
-    send()
-    assert state(message) == "RETRY"
-
-    register(bob, "phone")
-    make_due()
-    send()
-
-    assert (state(message), sent(sandbox)) == ("CANCELLED", [])
-
-
-def test_without_that_look_the_next_user_would_read_it(
-    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The positive control."""
-    monkeypatch.setattr(pushing, "_why_unsent", lambda *_: None)
-    queue_push(register(make_customer(), "phone"))
-
-    register(make_customer(), "phone")
-    send()
-
-    assert len(sent(sandbox)) == 1
+# --- The device is theirs no more ---------------------------------------------------
 
 
 def test_a_device_that_was_forgotten_gets_nothing(sandbox: Sandbox) -> None:

@@ -1,5 +1,6 @@
 """The row queue: what is due is done, once, and what fails comes again or gives up."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -164,18 +165,25 @@ def test_a_refusal_for_good_is_not_tried_again(subscribe: Any) -> None:
     assert (delivery_of("a").status, delivery_of("a").attempts) == ("DEAD", 1)
 
 
-def test_a_provider_that_says_when_is_asked_then(subscribe: Any) -> None:
+def test_a_provider_that_says_when_is_asked_then_and_not_before(
+    subscribe: Any,
+) -> None:
     def busy(_: Any) -> None:
         raise ProviderError(
             Outcome.NOT_EXECUTED, provider="analytics", code="busy", retry_after=300
         )
 
     subscribe(call=busy)
-    publish("a")
+    publish(*"abcdefgh")  # whoever came a little early by chance would be among them
+    asked_at = read_clock()
 
     deliver_events("tester")
 
-    assert 230 < seconds_until_due(delivery_of("a")) < 370
+    due = [each.next_run_at for each in EventDelivery.objects.all()]
+    waits = [moment - asked_at for moment in due if moment is not None]
+    assert len(waits) == 8
+    assert min(waits) >= timedelta(seconds=300)
+    assert max(waits) < timedelta(seconds=370)
 
 
 @pytest.mark.case("provider_configuration", "opens")
