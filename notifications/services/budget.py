@@ -9,6 +9,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import connection
+from django.db.models.functions import Greatest
 
 from notifications.models import SendBudget
 from recovery import conditions
@@ -74,6 +75,14 @@ def pause(*, quota: str, retry_after: int | None) -> None:
     SendBudget.objects.update_or_create(
         provider="resend", defaults={"paused_until": until}
     )
+
+
+@transaction_required
+def wait(seconds: int) -> None:
+    """Call nobody for so long: Resend says that there were too many calls just now."""
+    free_at = Now() + timedelta(seconds=seconds) + _ahead()
+    budget = SendBudget.objects.filter(provider="resend")
+    budget.update(next_at=Greatest("next_at", free_at))
 
 
 def _full_again(quota: str, now: datetime) -> datetime:

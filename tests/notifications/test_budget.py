@@ -14,6 +14,7 @@ from recovery import audit, invariants, rowqueue
 from recovery.models import Case
 from recovery.rowqueue import OLDEST
 from slotbase.lib.clock import Now, read_clock
+from tests.adversity import Clock
 from tests.concurrency.race import at_once
 from tests.conftest import Sandbox
 from tests.notifications.conftest import (
@@ -24,6 +25,7 @@ from tests.notifications.conftest import (
     queue,
     send,
 )
+from tests.notifications.test_sending import Fault
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -106,6 +108,25 @@ def test_what_nobody_wants_any_more_costs_nothing(sandbox: Sandbox) -> None:
     assert set(Notification.objects.values_list("status", flat=True)) == {"EXPIRED"}
     assert calls(sandbox) == 0
     assert not SendBudget.objects.exists()
+
+
+def test_when_there_were_too_many_calls_all_mails_wait_as_long_as_resend_says(
+    sandbox: Sandbox, fault: Fault, clock: Clock
+) -> None:
+    """F74: whoever was refused comes back, and nobody else asks meanwhile."""
+    for number in range(4):
+        queue(dedupe_key=str(number))
+    fault("4xx", status=429)
+    clock.stop_at(read_clock())
+
+    send()
+    send()
+
+    assert (calls(sandbox), mails(sandbox), budget.has_room()) == (1, [], False)
+    clock.move(seconds=3)  # it said one second
+    send()
+    assert len(mails(sandbox)) == 4
+    assert set(Notification.objects.values_list("attempts", flat=True)) == {1}
 
 
 @pytest.mark.parametrize("quota", ["daily", "monthly"])

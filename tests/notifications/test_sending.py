@@ -11,6 +11,7 @@ from notifications.models import Notification, NotificationAttempt
 from notifications.services.messages import withdraw
 from recovery.models import AuditEntry, Case
 from slotbase.accounts.models import User
+from slotbase.devstack.ports import any_free_port
 from slotbase.lib.clock import Now, read_clock
 from tests.conftest import Sandbox
 from tests.factories import make_customer
@@ -231,10 +232,10 @@ def test_while_the_breaker_is_open_no_row_is_touched(
     assert list(statuses) == ["PENDING"] * 2 + ["RETRY"] * 5
 
 
-def test_when_all_attempts_are_used_up_it_failed(fault: Fault, settings: Any) -> None:
+def test_when_all_attempts_are_used_up_it_failed(settings: Any) -> None:
     settings.NOTIFICATION_RETRY_SECONDS = [1]
+    settings.RESEND_API_URL = f"http://127.0.0.1:{any_free_port()}"
     message = queue()
-    fault("4xx", status=429, count=2)
 
     send()
     make_due()
@@ -251,11 +252,50 @@ def test_when_one_of_them_may_have_sent_it_it_is_unknown(
     message = queue()
     fault("reset_after_effect")
     send()
-    fault("4xx", status=429)
+    settings.RESEND_API_URL = f"http://127.0.0.1:{any_free_port()}"
     make_due()
     send()
 
     assert now_of(message).status == "UNKNOWN"
+    assert len(mails(sandbox)) == 1
+
+
+def test_too_many_calls_cost_no_attempt_however_often(
+    sandbox: Sandbox, fault: Fault, settings: Any
+) -> None:
+    """F74: a rate limit is a matter of when, and the mail is asked for again."""
+    settings.NOTIFICATION_RETRY_SECONDS = [1]
+    message = queue()
+    fault("4xx", status=429, count=4)
+
+    for tried in range(1, 5):
+        send()
+        row = now_of(message)
+        assert (row.status, row.attempts, row.unsure_since) == ("RETRY", 0, None)
+        assert (calls(sandbox), mails(sandbox)) == (tried, [])
+        make_due()
+    send()
+
+    assert now_of(message).status == "SENT"
+    assert len(mails(sandbox)) == 1
+    assert not Case.objects.exists()
+
+
+def test_what_may_have_gone_out_stays_unsure_when_the_next_call_is_one_too_many(
+    sandbox: Sandbox, fault: Fault
+) -> None:
+    message = queue()
+    fault("reset_after_effect")
+    send()
+    unsure_since = now_of(message).unsure_since
+    fault("4xx", status=429)
+    make_due()
+    send()
+
+    row = now_of(message)
+    assert (row.status, row.unsure_since) == ("RETRY", unsure_since)
+    make_due()
+    send()
     assert len(mails(sandbox)) == 1
 
 
