@@ -20,6 +20,17 @@ from slotbase.providers.resend import client
 
 #: What is pointless first goes first, and of the same urgency what is new.
 MOST_URGENT = "urgency ASC, next_run_at DESC"
+#: Whoever hears twice of one thing, equally urgent, hears first what happened first.
+IN_TURN = """
+NOT EXISTS (
+    SELECT FROM notifications_notification earlier
+    WHERE earlier.subject_type = notifications_notification.subject_type
+      AND earlier.subject_id = notifications_notification.subject_id
+      AND earlier.recipient_id = notifications_notification.recipient_id
+      AND earlier.channel = notifications_notification.channel
+      AND earlier.urgency = notifications_notification.urgency
+      AND earlier.next_run_at < notifications_notification.next_run_at)
+"""
 # So that nothing waits for ever behind what is new.
 ONE_OF_THESE_IS_THE_OLDEST = 4
 

@@ -303,5 +303,6 @@ QUEUE = rowqueue.RowQueue(
     provider="resend",
     sends=True,
     order=budget.order_of,
+    only_if=budget.IN_TURN,
     has_room=budget.has_room,
 )

@@ -83,12 +83,7 @@ def test_what_was_taken_by_others_meanwhile_puts_a_mail_back(
     message = queue()
     assert [take(), take(), take()] == [True, True, False]
     rooms = iter([True, False])
-    queue_ = sending.QUEUE
-    monkeypatch.setattr(
-        sending,
-        "QUEUE",
-        type(queue_)(**{**vars(queue_), "has_room": lambda: next(rooms)}),
-    )
+    use(monkeypatch, has_room=lambda: next(rooms))
 
     send()
 
@@ -156,7 +151,7 @@ def test_a_used_up_quota_stops_all_mails_with_one_alert(
 def test_the_most_urgent_goes_first_and_then_the_newest() -> None:
     recipient = make_addressee()
     for number, urgency in enumerate([2, 3, 1, 2]):
-        row = queue(recipient, dedupe_key=str(number))
+        row = queue(recipient, dedupe_key=str(number), subject_id=str(number))
         at = read_clock() - timedelta(hours=4 - number)
         Notification.objects.filter(pk=row.pk).update(urgency=urgency, next_run_at=at)
 
@@ -171,6 +166,59 @@ def order_of(order: str) -> list[str]:
     ):
         found.append(row.dedupe_key)
     return found
+
+
+@pytest.mark.parametrize(
+    ("is_guarded", "order"), [(True, "b a1 a2 other"), (False, "a2 b a1 other")]
+)
+def test_of_one_booking_the_older_goes_first_and_of_several_the_newest(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, is_guarded: bool, order: str
+) -> None:
+    """F79: "confirmed" does not arrive after "closed". Without the guard it would."""
+    use(monkeypatch, order=lambda _: MOST_URGENT)
+    if not is_guarded:
+        use(monkeypatch, only_if="")
+    alice = make_addressee()
+    for key, hours in {"a1": 4, "a2": 1, "b": 2, "other": 5}.items():
+        who = alice if key != "other" else make_addressee()
+        make_waiting(queue(who, dedupe_key=key, subject_id=key[0]), hours=hours)
+
+    send()
+
+    assert " ".join(keys_of(mails(sandbox))) == order
+
+
+def test_what_waits_for_its_next_attempt_holds_up_nothing(
+    sandbox: Sandbox, fault: Fault
+) -> None:
+    alice = make_addressee()
+    older = queue(alice, dedupe_key="older")
+    fault("5xx", status=503)
+    send()
+    queue(alice, dedupe_key="newer")
+
+    send()
+
+    assert Notification.objects.get(pk=older.pk).status == "RETRY"
+    assert keys_of(mails(sandbox)) == ["newer"]
+
+
+def use(monkeypatch: pytest.MonkeyPatch, **parts: Any) -> None:
+    """The queue of mails with other parts."""
+    changed = type(sending.QUEUE)(**{**vars(sending.QUEUE), **parts})
+    monkeypatch.setattr(sending, "QUEUE", changed)
+
+
+def make_waiting(message: Notification, *, hours: float) -> None:
+    """It has been due for so long."""
+    due_at = read_clock() - timedelta(hours=hours)
+    Notification.objects.filter(pk=message.pk).update(next_run_at=due_at)
+
+
+def keys_of(sent: list[dict[str, Any]]) -> list[str]:
+    """Our keys of mails, in the order in which Resend sent them."""
+    known = dict(Notification.objects.values_list("provider_id", "dedupe_key"))
+    return [known[mail["id"]] for mail in sent]
 
 
 def test_now_and_then_the_oldest_has_its_turn() -> None:
