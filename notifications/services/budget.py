@@ -6,16 +6,18 @@ What is over the budget stays due; the next sweep goes on (ADR 0033).
 import secrets
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 from django.db import connection
 from django.db.models.functions import Greatest
 
 from notifications.models import SendBudget
-from recovery import conditions
+from recovery import audit, conditions
 from recovery.rowqueue import OLDEST
 from slotbase.lib.clock import Now, read_clock
-from slotbase.lib.db import transaction_required
+from slotbase.lib.db import retry_on_conflict, transaction_required
+from slotbase.lib.errors import InvalidState
 from slotbase.providers.resend import client
 
 #: What is pointless first goes first, and of the same urgency what is new.
@@ -85,6 +87,26 @@ def pause(*, quota: str, retry_after: int | None) -> None:
         until = min(until, now + timedelta(seconds=retry_after))
     SendBudget.objects.update_or_create(
         provider="resend", defaults={"paused_until": until}
+    )
+
+
+@retry_on_conflict
+def end_pause(*, staff_id: UUID) -> None:
+    """Send mails again before a quota is full: somebody has seen to it at Resend.
+
+    If there is none left after all, the first mail is refused, and the pause is back.
+
+    Raises:
+        InvalidState: there is no pause, or it is over.
+    """
+    paused = SendBudget.objects.filter(provider="resend", paused_until__gt=Now())
+    if not paused.update(paused_until=None):
+        raise InvalidState("Nothing is paused any more.")
+    audit.record(
+        actor=audit.Actor.staff(staff_id),
+        action="send_budget.pause_ended",
+        subject="send_budget",
+        ids=["resend"],
     )
 
 
