@@ -2,8 +2,7 @@
 
 from notifications.kinds import KINDS
 from notifications.models import Notification
-from notifications.services.choices import NOT_WANTED
-from notifications.states import NOTIFICATION_MOVES
+from notifications.states import NOT_WANTED, NOTIFICATION_MOVES
 from recovery import rowqueue, senders
 from recovery.invariants import (
     Invariant,

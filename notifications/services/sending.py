@@ -16,7 +16,7 @@ from notifications.locks import lock_leased
 from notifications.models import Notification, key_of
 from notifications.rendering import render
 from notifications.services import budget
-from notifications.services.choices import NOT_WANTED, is_wanted_still
+from notifications.services.choices import is_wanted_still
 from notifications.services.fallback import LOST, tell_otherwise
 from notifications.services.history import record_attempt, record_move
 from notifications.services.suppression import find_suppression
@@ -25,7 +25,7 @@ from notifications.services.undeliverable import (
     must_arrive,
     open_undeliverable,
 )
-from notifications.states import Channel, NotificationStatus
+from notifications.states import NOT_WANTED, Channel, NotificationStatus
 from notifications.tokens import unsubscribe_headers, unsubscribe_url
 from recovery import audit, rowqueue
 from slotbase.accounts.services.profiles import request_profile
