@@ -9,8 +9,7 @@ from django.db import transaction
 from notifications.models import Notification, SendBudget
 from notifications.services import budget, sending
 from notifications.services.budget import MOST_URGENT
-from notifications.services.messages import BY
-from recovery import audit, invariants, rowqueue
+from recovery import rowqueue
 from recovery.models import Case
 from recovery.rowqueue import OLDEST
 from slotbase.lib.clock import Now, read_clock
@@ -31,7 +30,6 @@ pytestmark = [
     pytest.mark.django_db(transaction=True),
     pytest.mark.usefixtures("sandbox"),
 ]
-BACKLOG = 5000
 
 
 def pass_seconds(seconds: float) -> None:
@@ -226,59 +224,6 @@ def test_now_and_then_the_oldest_has_its_turn() -> None:
 
     assert set(turns) == {OLDEST, MOST_URGENT}
     assert 100 < turns.count(OLDEST) < 500
-
-
-@pytest.mark.usefixtures("_slow")
-def test_five_thousand_mails_after_an_outage_go_out_in_time_and_in_order(
-    sandbox: Sandbox,
-) -> None:
-    _six_hours_without_resend()
-    assert "I11.notification" in broken()
-
-    for _ in range(30):
-        send()
-        if SendBudget.objects.exists():
-            pass_seconds(20)
-
-    sent = Notification.objects.filter(status="SENT")
-    assert 40 <= sent.count() == len(mails(sandbox)) <= 60
-    # Most of them were urgent; none was over.
-    assert sent.filter(urgency=1).count() > sent.count() / 2
-    assert not sent.filter(not_after__isnull=False).exists()
-    assert "I11.notification" not in broken()
-
-
-def broken() -> set[str]:
-    return {each.id for each in invariants.find_violations()}
-
-
-def _six_hours_without_resend() -> None:
-    """Each third is urgent, each tenth is over."""
-    first, now = queue(), read_clock()
-    rows = [
-        Notification(
-            recipient_id=first.recipient_id,
-            template=first.template,
-            template_version=first.template_version,
-            context=first.context,
-            subject_type="booking",
-            subject_id=str(number),
-            dedupe_key=f"n{number}",
-            urgency=1 + number % 3,
-            not_after=now if number % 10 == 0 else None,
-            next_run_at=now - timedelta(hours=6) * number / BACKLOG,
-        )
-        for number in range(BACKLOG)
-    ]
-    with transaction.atomic():
-        Notification.objects.bulk_create(rows, batch_size=1000)
-        audit.record(
-            actor=BY,
-            action="notification.queued",
-            subject="notification",
-            ids=[row.pk for row in rows],
-            move=("", "PENDING"),
-        )
 
 
 @pytest.mark.parametrize(
