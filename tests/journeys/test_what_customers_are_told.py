@@ -97,6 +97,7 @@ def test_who_books_is_told_so_and_reminded_when_it_is_time(
 def test_who_cancels_before_any_mail_went_out_hears_of_that_alone(
     alice: Alice, clock: Clock
 ) -> None:
+    """F78: "confirmed" is superseded before it goes out."""
     booking = alice.books(make_resource())
     cancel(alice.api, booking)
     assert alice.mails() == ["booking_cancelled"]

@@ -82,6 +82,7 @@ def test_a_failed_attempt_is_tried_again_and_one_mail_arrives(
     outcome: str,
     sent_at_first: int,
 ) -> None:
+    """F74: the same key and the same frozen body."""
     message = queue()
     fault(kind, **options)
 
@@ -102,6 +103,7 @@ def test_a_failed_attempt_is_tried_again_and_one_mail_arrives(
 def test_a_hanging_answer_is_unknown_and_one_mail_arrives(
     sandbox: Sandbox, fault: Fault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """F75: accepted, and then no answer."""
     monkeypatch.setattr("slotbase.providers.resend.client.TIMEOUT", 0.5)
     message = queue()
     fault("accept_then_hang")
@@ -118,6 +120,7 @@ def test_a_hanging_answer_is_unknown_and_one_mail_arrives(
 def test_a_changed_name_or_template_does_not_change_what_is_sent_again(
     sandbox: Sandbox, fault: Fault
 ) -> None:
+    """F74: the body is frozen."""
     message = queue()
     fault("reset_after_effect")
     send()
@@ -134,6 +137,7 @@ def test_a_changed_name_or_template_does_not_change_what_is_sent_again(
 def test_if_it_were_written_anew_resend_would_refuse_it(
     sandbox: Sandbox, fault: Fault
 ) -> None:
+    """F74: the positive control of the frozen body."""
     message = queue()
     fault("reset_after_effect")
     send()
@@ -151,6 +155,7 @@ def test_if_it_were_written_anew_resend_would_refuse_it(
 def test_what_is_refused_for_good_fails_with_a_case(
     sandbox: Sandbox, fault: Fault
 ) -> None:
+    """F77: such as a bad address."""
     message = queue()
     fault("4xx", status=422)
 
@@ -168,6 +173,7 @@ def test_what_is_refused_for_good_fails_with_a_case(
 def test_while_our_key_is_refused_mails_wait_and_go_out_afterwards(
     sandbox: Sandbox, fault: Fault, settings: Any
 ) -> None:
+    """F77: a case for all of them, and none is lost."""
     message = queue()
     settings.RESEND_API_KEY = "re_wrong"
 
@@ -302,6 +308,7 @@ def test_what_may_have_gone_out_stays_unsure_when_the_next_call_is_one_too_many(
 def test_what_is_unsure_for_23_hours_is_never_sent_again(
     sandbox: Sandbox, fault: Fault
 ) -> None:
+    """F75: by a machine, that is; a person may."""
     message = queue()
     fault("reset_after_effect")
     send()
@@ -420,6 +427,7 @@ def withdraw_now(message: Notification) -> None:
 
 
 def test_a_withdrawn_mail_is_not_sent(sandbox: Sandbox) -> None:
+    """F78: what it says changed meanwhile."""
     message = queue()
 
     withdraw_now(message)
@@ -433,6 +441,7 @@ def test_a_withdrawn_mail_is_not_sent(sandbox: Sandbox) -> None:
 def test_a_mail_that_failed_once_can_be_withdrawn(
     sandbox: Sandbox, fault: Fault
 ) -> None:
+    """F78: also between two attempts."""
     message = queue()
     fault("4xx", status=429)
     send()
