@@ -2,7 +2,7 @@
 
 from notifications.kinds import KINDS
 from notifications.models import Notification
-from notifications.states import NOTIFICATION_MOVES
+from notifications.states import NOT_WANTED, NOTIFICATION_MOVES
 from recovery import rowqueue, senders
 from recovery.invariants import (
     Invariant,
@@ -19,11 +19,19 @@ never_delete(Notification)
 NEED_NOT_ARRIVE = ", ".join(
     f"'{name}'" for name, kind in KINDS.items() if not kind.must_arrive
 )
-# While mails go out as fast as they may, or a quota is used up, some wait for long.
+# While mails go out as fast as they may, some wait for long; but as every fourth is the
+# oldest, one that has waited for a day is stuck. An alert tells of a used up quota.
 AT_FULL_BUDGET = (
-    "AND NOT (channel = 'EMAIL' AND EXISTS (SELECT FROM notifications_sendbudget b"
+    "AND NOT EXISTS (SELECT FROM notifications_sendbudget b"
     " WHERE b.provider = 'resend' AND (b.next_at > slotbase_now() - interval '1 minute'"
-    " OR b.paused_until > slotbase_now() - interval '5 minutes')))"
+    " AND next_run_at > slotbase_now() - interval '24 hours'"
+    " OR b.paused_until > slotbase_now() - interval '5 minutes'))"
+)
+# Their recipients do not want them, and nobody calls whoever said so.
+NOT_WANTED_ANY_MORE = (
+    "status = 'SUPPRESSED' AND EXISTS (SELECT FROM recovery_auditentry a"
+    " WHERE a.subject_type = 'notification' AND a.subject_id = n.id::text"
+    f" AND a.to_state = 'SUPPRESSED' AND a.reason = '{NOT_WANTED}')"
 )
 
 recent(
@@ -84,7 +92,9 @@ register(
         "A mail that must arrive and did not has a case, or is told by push.",
         "SELECT id FROM notifications_notification n"
         f" WHERE {only('n.id', 'notification')}"
-        " AND channel = 'EMAIL' AND status IN ('FAILED', 'UNKNOWN', 'BOUNCED')"
+        " AND channel = 'EMAIL'"
+        " AND status IN ('FAILED', 'UNKNOWN', 'BOUNCED', 'SUPPRESSED')"
+        f" AND NOT ({NOT_WANTED_ANY_MORE})"
         f" AND template NOT IN ({NEED_NOT_ARRIVE}) AND NOT EXISTS ("
         " SELECT FROM notifications_notification p"
         " WHERE p.subject_type = n.subject_type AND p.subject_id = n.subject_id"

@@ -24,6 +24,9 @@ class NotificationStatus(TextChoices):
     SUPPRESSED = "SUPPRESSED"
 
 
+#: The reason of what is SUPPRESSED because its recipient does not want it.
+NOT_WANTED = "they chose not to hear of it"
+
 OPEN = (
     NotificationStatus.PENDING,
     NotificationStatus.WAITING_FOR_ADDRESS,

@@ -38,7 +38,7 @@ RETURNING *
 
 
 @transaction_required
-def claim_due_row(
+def claim_due_row(  # noqa: PLR0913 - these make a claim
     model: type[Row],
     *,
     lease: timedelta,
@@ -46,17 +46,19 @@ def claim_due_row(
     order: str,
     changes: Mapping[str, Any],
     conditions: Mapping[str, Any],
+    only_if: str = "",
 ) -> Row | None:
     """Take the first due row in an order that nobody works on, if there is one.
 
     It comes with a lease token of its own. `changes` are written into it; `conditions`
-    narrow the choice, such as to one id.
+    narrow the choice, such as to one id, and so does `only_if`, which is SQL.
     """
+    all_of = [*(f"{name} = %({name})s" for name in conditions), only_if or "true"]
     sql = _CLAIM.format(
         table=model.table(),
         order=order,
         changes="".join(f", {name} = %(set_{name})s" for name in changes),
-        conditions="".join(f" AND {name} = %({name})s" for name in conditions),
+        conditions="".join(f" AND {each}" for each in all_of),
     )
     parameters = {
         **{f"set_{name}": value for name, value in changes.items()},

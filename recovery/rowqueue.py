@@ -98,6 +98,8 @@ class RowQueue(Generic[Row]):
     lease_seconds: int = LEASE_SECONDS
     #: The order in which the row of a turn is looked for; an index serves each.
     order: Callable[[int], str] = both_ends
+    #: SQL that holds for a row whose turn has come; none: every due row.
+    only_if: str = ""
     #: Whether there is room for one more call; if not, what is due stays due.
     has_room: Callable[[], bool] = lambda: True
 
@@ -147,6 +149,7 @@ def _claim(
         lease=timedelta(seconds=queue.lease_seconds),
         changes=queue.claimed,
         conditions=only,
+        only_if=queue.only_if,
     )
 
 

@@ -6,19 +6,33 @@ What is over the budget stays due; the next sweep goes on (ADR 0033).
 import secrets
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 from django.db import connection
+from django.db.models.functions import Greatest
 
 from notifications.models import SendBudget
-from recovery import conditions
+from recovery import audit, conditions
 from recovery.rowqueue import OLDEST
 from slotbase.lib.clock import Now, read_clock
-from slotbase.lib.db import transaction_required
+from slotbase.lib.db import retry_on_conflict, transaction_required
+from slotbase.lib.errors import InvalidState
 from slotbase.providers.resend import client
 
 #: What is pointless first goes first, and of the same urgency what is new.
 MOST_URGENT = "urgency ASC, next_run_at DESC"
+#: Whoever hears twice of one thing, equally urgent, hears first what happened first.
+IN_TURN = """
+NOT EXISTS (
+    SELECT FROM notifications_notification earlier
+    WHERE earlier.subject_type = notifications_notification.subject_type
+      AND earlier.subject_id = notifications_notification.subject_id
+      AND earlier.recipient_id = notifications_notification.recipient_id
+      AND earlier.channel = notifications_notification.channel
+      AND earlier.urgency = notifications_notification.urgency
+      AND earlier.next_run_at < notifications_notification.next_run_at)
+"""
 # So that nothing waits for ever behind what is new.
 ONE_OF_THESE_IS_THE_OLDEST = 4
 
@@ -74,6 +88,34 @@ def pause(*, quota: str, retry_after: int | None) -> None:
     SendBudget.objects.update_or_create(
         provider="resend", defaults={"paused_until": until}
     )
+
+
+@retry_on_conflict
+def end_pause(*, staff_id: UUID) -> None:
+    """Send mails again before a quota is full: somebody has seen to it at Resend.
+
+    If there is none left after all, the first mail is refused, and the pause is back.
+
+    Raises:
+        InvalidState: there is no pause, or it is over.
+    """
+    paused = SendBudget.objects.filter(provider="resend", paused_until__gt=Now())
+    if not paused.update(paused_until=None):
+        raise InvalidState("Nothing is paused any more.")
+    audit.record(
+        actor=audit.Actor.staff(staff_id),
+        action="send_budget.pause_ended",
+        subject="send_budget",
+        ids=["resend"],
+    )
+
+
+@transaction_required
+def wait(seconds: int) -> None:
+    """Call nobody for so long: Resend says that there were too many calls just now."""
+    free_at = Now() + timedelta(seconds=seconds) + _ahead()
+    budget = SendBudget.objects.filter(provider="resend")
+    budget.update(next_at=Greatest("next_at", free_at))
 
 
 def _full_again(quota: str, now: datetime) -> datetime:

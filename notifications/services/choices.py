@@ -12,8 +12,6 @@ from slotbase.lib.db import retry_on_conflict
 from slotbase.lib.errors import ValidationFailed
 
 ALWAYS_GOES = "Everybody is told of money and cancellations."
-#: Why a message is left out that somebody chose not to hear of since.
-NOT_WANTED = "they chose not to hear of it"
 
 
 @retry_on_conflict

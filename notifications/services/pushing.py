@@ -17,11 +17,11 @@ from notifications.locks import lock_leased, lock_pushed_to
 from notifications.models import Notification, PushDevice
 from notifications.rendering import render_push
 from notifications.services import devices, push_guard
-from notifications.services.choices import NOT_WANTED, is_wanted_still
+from notifications.services.choices import is_wanted_still
 from notifications.services.fallback import push_is_settled
 from notifications.services.history import record_attempt, record_move
 from notifications.services.messages import PUSH_MARK, UNWRITTEN
-from notifications.states import Channel, DeviceStatus, NotificationStatus
+from notifications.states import NOT_WANTED, Channel, DeviceStatus, NotificationStatus
 from recovery import audit, rowqueue
 from slotbase.lib.clock import Now, read_clock
 from slotbase.lib.db import retry_on_conflict, transaction_required

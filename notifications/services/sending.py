@@ -16,7 +16,7 @@ from notifications.locks import lock_leased
 from notifications.models import Notification, key_of
 from notifications.rendering import render
 from notifications.services import budget
-from notifications.services.choices import NOT_WANTED, is_wanted_still
+from notifications.services.choices import is_wanted_still
 from notifications.services.fallback import LOST, tell_otherwise
 from notifications.services.history import record_attempt, record_move
 from notifications.services.suppression import find_suppression
@@ -25,7 +25,7 @@ from notifications.services.undeliverable import (
     must_arrive,
     open_undeliverable,
 )
-from notifications.states import Channel, NotificationStatus
+from notifications.states import NOT_WANTED, Channel, NotificationStatus
 from notifications.tokens import unsubscribe_headers, unsubscribe_url
 from recovery import audit, rowqueue
 from slotbase.accounts.services.profiles import request_profile
@@ -38,6 +38,7 @@ from slotbase.providers.resend import client
 
 # Resend forgets a key after 24 hours: an hour less, for clocks and slow calls.
 KEY_LIFE = timedelta(hours=23)
+RATE_LIMIT_SECONDS = 1  # Resend counts its requests in a second
 UNADDRESSED_CASE_AFTER = timedelta(hours=24)
 UNADDRESSED_UNTIL = timedelta(days=7)
 #: What Resend calls the id of our row in its webhooks.
@@ -236,8 +237,8 @@ def _fail(
         record_attempt(message.pk, outcome=outcome, code=failure.code)
         tally.count("mail_failed")
     unsure_since = _unsure_since(row, message, failure)
-    if failure.code in client.QUOTAS:
-        return _wait_for_quota(message, failure, unsure_since)
+    if failure.code in {client.RATE_LIMIT, *client.QUOTAS}:
+        return _wait_for_room(message, failure, unsure_since)
     to = _state_after(message, is_over=is_over, is_unsure=unsure_since is not None)
     record_move(message.pk, message.status, to, actor=BY)
     if is_over:
@@ -246,19 +247,32 @@ def _fail(
 
 
 @transaction_required
-def _wait_for_quota(
+def _wait_for_room(
     message: Notification, failure: rowqueue.Failure, unsure_since: datetime | None
 ) -> Mapping[str, Any]:
-    """No mail goes out for a while, and this one has lost no attempt by it."""
-    budget.pause(quota=failure.code, retry_after=failure.retry_after)
+    """Resend takes no more for a while, and this mail has lost no attempt by it."""
     to = _state_after(message, is_over=False, is_unsure=False)
-    record_move(message.pk, message.status, to, actor=BY, reason="a quota is used up")
+    is_quota = failure.code in client.QUOTAS
+    reason = "a quota is used up" if is_quota else "too many calls at once"
+    record_move(message.pk, message.status, to, actor=BY, reason=reason)
     return {
         "status": to,
         "unsure_since": unsure_since,
         "attempts": message.attempts - 1,
-        "next_run_at": Now(),
+        "next_run_at": Now() + _hold_back(failure),
     }
+
+
+@transaction_required
+def _hold_back(failure: rowqueue.Failure) -> timedelta:
+    """Let all mails wait, and say for how long the one that met it waits besides."""
+    if failure.code in client.QUOTAS:
+        budget.pause(quota=failure.code, retry_after=failure.retry_after)
+        return timedelta()
+    asked = failure.retry_after or RATE_LIMIT_SECONDS
+    seconds = min(asked, rowqueue.MAX_RETRY_AFTER_SECONDS)
+    budget.wait(seconds)
+    return timedelta(seconds=seconds)
 
 
 def _unsure_since(
@@ -289,5 +303,6 @@ QUEUE = rowqueue.RowQueue(
     provider="resend",
     sends=True,
     order=budget.order_of,
+    only_if=budget.IN_TURN,
     has_room=budget.has_room,
 )

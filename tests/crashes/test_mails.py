@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from notifications.models import Notification
+from notifications.models import Notification, Suppression
 from notifications.tasks import send_email
-from recovery import invariants
-from recovery.models import Case
+from recovery import inbox, invariants
+from recovery.inbox import process_inbox
+from recovery.models import AuditEntry, Case, InboxEvent
 from recovery.rowqueue import MAX_DEATHS
 from slotbase.accounts.models import ProfileFetch, User
 from slotbase.accounts.tasks import fetch_profiles
@@ -19,16 +20,25 @@ from slotbase.lib.clock import Now
 from slotbase.providers.breaker import Breaker
 from slotbase.providers.clerk import client as clerk
 from slotbase.providers.resend import client as resend
+from slotbase.providers.webhooks import Envelope
 from tests.conftest import Sandbox
 from tests.crashes.test_kill_points import kill
 from tests.crashes.worker import KILLED, Workers, end_leases, is_settled
 from tests.factories import make_customer
-from tests.notifications.conftest import calls, mails, make_due, queue
+from tests.notifications.conftest import (
+    calls,
+    mails,
+    make_device,
+    make_due,
+    queue,
+    suppress,
+)
 from tests.product import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 SEND, FETCH = "notifications.tasks.send_email", "slotbase.accounts.tasks.fetch_profiles"
+PROCESS = "recovery.tasks.process_inbox"
 # The call was made before the worker died, so the next one makes it again.
 AFTER_THE_CALL = {"called", "recorded"}
 WITH_A_LEASE = ("claimed", "rendered", "called", "recorded")
@@ -71,6 +81,7 @@ def require_one_mail(sandbox: Sandbox) -> None:
 def test_one_mail_wherever_its_worker_dies(
     workers: Workers, sandbox: Sandbox, point: str, times: int
 ) -> None:
+    """F75: killed before the id is saved, and elsewhere."""
     queue()
 
     kill(workers, f"email.{point}", times, SEND)
@@ -126,6 +137,104 @@ def test_a_worker_that_was_paused_past_its_lease_records_nothing(
     workers.go_on(paused)
 
     require_one_mail(sandbox)
+
+
+def bounce(message: Notification) -> None:
+    """Resend says that the mail came back for good."""
+    mail = Notification.objects.get(pk=message.pk).provider_id
+    data = {"email_id": mail, "bounce": {"type": "Permanent"}}
+    inbox.store(
+        Envelope(
+            provider="resend",
+            event_id="msg_1",
+            type="email.bounced",
+            created_at=None,
+            account="",
+            api_version="",
+            livemode=None,
+            payload={"type": "email.bounced", "data": data},
+        )
+    )
+
+
+def require_one_fallback(*, devices: int) -> None:
+    """It was pushed once to each device; where there is none, a person is called."""
+    pushes = Notification.objects.filter(channel="PUSH")
+    assert pushes.count() == pushes.values("device").distinct().count() == devices
+    cases = Case.objects.filter(kind="notification_undeliverable")
+    assert (cases.count(), Case.objects.count()) == (int(not devices),) * 2
+    assert Suppression.objects.count() == 1
+    assert invariants.find_violations() == []
+
+
+with_devices = pytest.mark.parametrize("devices", [0, 2])
+where_and_how_often = pytest.mark.parametrize(
+    ("point", "times"),
+    [
+        *((p, n) for p in ("claimed", "called", "recorded") for n in (1, 2)),
+        ("settled", 1),
+    ],
+)
+
+
+@with_devices
+@where_and_how_often
+def test_a_mail_that_came_back_has_one_sequel_wherever_the_worker_dies(
+    workers: Workers, sandbox: Sandbox, point: str, times: int, devices: int
+) -> None:
+    """F76: one address on the list, one push to each device, or one case."""
+    message = queue()
+    sweep()
+    for _ in range(devices):
+        make_device(message.recipient)
+    bounce(message)
+
+    kill(workers, f"inbox.{point}", times, PROCESS)
+    for _ in range(2):
+        process_inbox()
+
+    assert InboxEvent.objects.get().status == "PROCESSED"
+    assert Notification.objects.get(channel="EMAIL").status == "BOUNCED"
+    for action in ("notification.bounced", "suppression.added"):
+        assert AuditEntry.objects.filter(action=action).count() == 1
+    require_one_fallback(devices=devices)
+    assert len(mails(sandbox)) == 1
+
+
+@with_devices
+@where_and_how_often
+def test_what_is_not_sent_is_told_otherwise_once_wherever_the_worker_dies(
+    workers: Workers, sandbox: Sandbox, point: str, times: int, devices: int
+) -> None:
+    """F76: its address takes no mail."""
+    message = queue()
+    suppress(message.recipient)
+    for _ in range(devices):
+        make_device(message.recipient)
+
+    kill(workers, f"email.{point}", times, SEND)
+    sweep()
+
+    assert Notification.objects.get(channel="EMAIL").status == "SUPPRESSED"
+    require_one_fallback(devices=devices)
+    assert calls(sandbox) == 0
+
+
+@pytest.mark.breaks_invariants
+def test_if_the_fallback_had_a_transaction_of_its_own_a_death_would_lose_it(
+    workers: Workers,
+) -> None:
+    """The positive control: the state is written, and then the worker dies."""
+    message = queue()
+    suppress(message.recipient)
+
+    end = workers.run("tests.crashes.worker.put_aside_and_tell_later")
+
+    assert end == KILLED
+    end_leases()
+    sweep()
+    assert not Case.objects.exists()
+    assert "I18.notification" in {each.id for each in invariants.find_violations()}
 
 
 def test_a_mail_that_kills_its_workers_is_unknown_and_has_a_case(

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from datetime import timedelta
 
-from notifications.models import Notification, NotificationAttempt
+from notifications.models import Notification, NotificationAttempt, SendBudget
 from slotbase.accounts.models import ProfileFetch
 from slotbase.lib.clock import read_clock
 from tests.factories import make_customer
@@ -44,6 +44,17 @@ def mail_given_up_without_a_case() -> None:
     Notification.objects.update(status="FAILED", next_run_at=None)
 
 
+def mail_suppressed_without_a_case() -> None:
+    queue()
+    Notification.objects.update(status="SUPPRESSED", next_run_at=None)
+
+
+def mail_stuck_for_a_day_at_full_budget() -> None:
+    queue()
+    Notification.objects.update(next_run_at=read_clock() - timedelta(hours=25))
+    SendBudget.objects.create(provider="resend")
+
+
 def clerk_not_asked() -> None:
     due = read_clock() - timedelta(minutes=6)
     ProfileFetch.objects.create(user=make_customer(), next_run_at=due)
@@ -64,6 +75,8 @@ BREAKS: list[tuple[str, Callable[[], None]]] = [
     ("I6.notification", mail_without_history),
     ("I11.notification", mail_not_tried),
     ("I11.push", push_not_tried),
+    ("I11.notification", mail_stuck_for_a_day_at_full_budget),
     ("I18.notification", mail_given_up_without_a_case),
+    ("I18.notification", mail_suppressed_without_a_case),
     ("I11.profile", clerk_not_asked),
 ]

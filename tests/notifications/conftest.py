@@ -8,7 +8,7 @@ import pytest
 import requests
 from django.db import transaction
 
-from notifications.models import Notification, PushDevice, Suppression
+from notifications.models import Notification, PushDevice, SendBudget, Suppression
 from notifications.services import sending
 from notifications.services.messages import queue_message
 from notifications.services.suppression import hash_of
@@ -80,7 +80,8 @@ def send() -> int:
 
 
 def make_due(**over: Any) -> None:
-    """What waits for its next attempt need not wait any longer."""
+    """What waits for its next attempt need not wait any longer, and there is room."""
+    SendBudget.objects.update(next_at=Now())
     waiting = Notification.objects.filter(next_run_at__isnull=False)
     waiting.update(next_run_at=Now(), **over)
 

@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.contrib.messages import get_messages
 from django.db import connection, transaction
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -11,7 +12,10 @@ from django.urls import reverse
 
 from notifications import queries
 from notifications.models import Notification, SendBudget
+from notifications.services import budget
+from notifications.services.budget import find_pauses
 from recovery import provider_status
+from recovery.models import AuditEntry
 from slotbase.lib.clock import Now, read_clock
 from slotbase.providers.errors import Outcome, ProviderError
 from slotbase.providers.reports import Report
@@ -19,6 +23,7 @@ from tests.architecture.test_sweeps_use_their_index import by_position, plan_of
 from tests.conftest import Sandbox
 from tests.factories import make_customer, make_staff
 from tests.notifications.conftest import (
+    mails,
     make_addressee,
     make_device,
     queue,
@@ -113,6 +118,94 @@ def test_who_works_at_a_venue_does_not_see_it(client: Client, group: str) -> Non
 def test_who_is_not_signed_in_is_sent_to_the_login(client: Client) -> None:
     for answer in (client.get(PAGE), client.post(PAGE)):
         assert answer.status_code == 302
+
+
+@pytest.fixture
+def operations(client: Client, monkeypatch: pytest.MonkeyPatch) -> Client:
+    monkeypatch.setattr("slotbase.lib.look.WAIT_SECONDS", 20)
+    client.force_login(make_staff("operations"))
+    return client
+
+
+def pause() -> None:
+    with transaction.atomic():
+        budget.pause(quota="monthly_quota_exceeded", retry_after=None)
+
+
+def paused_until() -> Any:
+    return SendBudget.objects.get().paused_until
+
+
+def says(answer: Any) -> list[str]:
+    return [str(message) for message in get_messages(answer.wsgi_request)]
+
+
+def test_operations_end_a_pause_and_mails_go_out(
+    operations: Client, sandbox: Sandbox
+) -> None:
+    queue()
+    pause()
+    send()
+    assert mails(sandbox) == []
+    assert b"Send mails again" in operations.get(PAGE).content
+
+    answer: Any = operations.post(PAGE, {"is_sure": "yes"})
+
+    assert (answer.status_code, answer["Location"]) == (302, PAGE)
+    assert says(answer) == ["Mails go out again within seconds."]
+    entry = AuditEntry.objects.get(action="send_budget.pause_ended")
+    user_id = operations.session["_auth_user_id"]
+    assert (entry.actor_kind, entry.actor_id) == ("staff", user_id)
+    assert (entry.subject_type, entry.subject_id) == ("send_budget", "resend")
+    assert find_pauses() == {}
+    send()
+    assert len(mails(sandbox)) == 1
+    assert b"Send mails again" not in operations.get(PAGE).content
+
+
+def test_if_the_quota_is_used_up_after_all_the_pause_comes_back(
+    operations: Client, sandbox: Sandbox
+) -> None:
+    queue()
+    pause()
+    sandbox.post("/_sandbox/resend/limits", {"daily": 0})
+
+    operations.post(PAGE, {"is_sure": "yes"})
+    send()
+
+    assert paused_until() > read_clock()
+    assert Notification.objects.get().attempts == 0
+
+
+def test_who_does_not_say_that_they_are_sure_ends_nothing(operations: Client) -> None:
+    pause()
+
+    answer: Any = operations.post(PAGE)
+
+    assert says(answer) == ["Nothing was done: tick that Resend takes mails again."]
+    assert paused_until() is not None
+    assert not AuditEntry.objects.filter(subject_type="send_budget").exists()
+
+
+def test_who_presses_it_twice_has_done_one_thing(operations: Client) -> None:
+    pause()
+
+    for _ in range(2):
+        answer: Any = operations.post(PAGE, {"is_sure": "yes"})
+
+    assert says(answer)[-1] == "Nothing is paused any more."
+    assert AuditEntry.objects.filter(action="send_budget.pause_ended").count() == 1
+
+
+@pytest.mark.parametrize("group", ["support", "auditor", "manager"])
+def test_nobody_else_ends_a_pause(client: Client, group: str) -> None:
+    client.force_login(make_staff(group))
+    pause()
+
+    answer = client.post(PAGE, {"is_sure": "yes"})
+
+    assert answer.status_code == 403
+    assert paused_until() is not None
 
 
 def test_it_costs_two_statements_however_many_messages_there_are() -> None:

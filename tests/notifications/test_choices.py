@@ -10,7 +10,7 @@ from notifications.kinds import ALWAYS, Topic
 from notifications.models import Choice, Notification
 from notifications.services import choices, sending
 from notifications.services.messages import queue_message
-from notifications.states import Channel, NotificationStatus
+from notifications.states import NOT_WANTED, Channel, NotificationStatus
 from recovery import audit
 from recovery.models import AuditEntry, Case
 from slotbase.accounts.models import User
@@ -117,7 +117,7 @@ def test_a_choice_since_it_was_queued_counts_when_it_is_sent(sandbox: Sandbox) -
     )
     last = AuditEntry.objects.filter(subject_id=str(message.pk)).order_by("id").last()
     assert last is not None
-    assert (last.to_state, last.reason) == ("SUPPRESSED", choices.NOT_WANTED)
+    assert (last.to_state, last.reason) == ("SUPPRESSED", NOT_WANTED)
     assert (mails(sandbox), Case.objects.count()) == ([], 0)
 
 

@@ -83,6 +83,7 @@ def test_what_became_of_a_mail_is_recorded_once(
 def test_only_a_permanent_bounce_puts_an_address_on_the_list(
     kind: str, listed: int
 ) -> None:
+    """F76: what is permanent, and nothing else."""
     message = queue()
     send()
 
@@ -96,6 +97,7 @@ def test_only_a_permanent_bounce_puts_an_address_on_the_list(
 def test_an_address_on_the_list_gets_no_mail_and_nobody_is_called(
     sandbox: Sandbox,
 ) -> None:
+    """F76: a complaint counts as well."""
     alice = make_addressee()
     first = queue(alice)
     send()

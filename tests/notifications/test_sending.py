@@ -11,6 +11,7 @@ from notifications.models import Notification, NotificationAttempt
 from notifications.services.messages import withdraw
 from recovery.models import AuditEntry, Case
 from slotbase.accounts.models import User
+from slotbase.devstack.ports import any_free_port
 from slotbase.lib.clock import Now, read_clock
 from tests.conftest import Sandbox
 from tests.factories import make_customer
@@ -81,6 +82,7 @@ def test_a_failed_attempt_is_tried_again_and_one_mail_arrives(
     outcome: str,
     sent_at_first: int,
 ) -> None:
+    """F74: the same key and the same frozen body."""
     message = queue()
     fault(kind, **options)
 
@@ -101,6 +103,7 @@ def test_a_failed_attempt_is_tried_again_and_one_mail_arrives(
 def test_a_hanging_answer_is_unknown_and_one_mail_arrives(
     sandbox: Sandbox, fault: Fault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """F75: accepted, and then no answer."""
     monkeypatch.setattr("slotbase.providers.resend.client.TIMEOUT", 0.5)
     message = queue()
     fault("accept_then_hang")
@@ -117,6 +120,7 @@ def test_a_hanging_answer_is_unknown_and_one_mail_arrives(
 def test_a_changed_name_or_template_does_not_change_what_is_sent_again(
     sandbox: Sandbox, fault: Fault
 ) -> None:
+    """F74: the body is frozen."""
     message = queue()
     fault("reset_after_effect")
     send()
@@ -133,6 +137,7 @@ def test_a_changed_name_or_template_does_not_change_what_is_sent_again(
 def test_if_it_were_written_anew_resend_would_refuse_it(
     sandbox: Sandbox, fault: Fault
 ) -> None:
+    """F74: the positive control of the frozen body."""
     message = queue()
     fault("reset_after_effect")
     send()
@@ -150,6 +155,7 @@ def test_if_it_were_written_anew_resend_would_refuse_it(
 def test_what_is_refused_for_good_fails_with_a_case(
     sandbox: Sandbox, fault: Fault
 ) -> None:
+    """F77: such as a bad address."""
     message = queue()
     fault("4xx", status=422)
 
@@ -167,6 +173,7 @@ def test_what_is_refused_for_good_fails_with_a_case(
 def test_while_our_key_is_refused_mails_wait_and_go_out_afterwards(
     sandbox: Sandbox, fault: Fault, settings: Any
 ) -> None:
+    """F77: a case for all of them, and none is lost."""
     message = queue()
     settings.RESEND_API_KEY = "re_wrong"
 
@@ -231,10 +238,10 @@ def test_while_the_breaker_is_open_no_row_is_touched(
     assert list(statuses) == ["PENDING"] * 2 + ["RETRY"] * 5
 
 
-def test_when_all_attempts_are_used_up_it_failed(fault: Fault, settings: Any) -> None:
+def test_when_all_attempts_are_used_up_it_failed(settings: Any) -> None:
     settings.NOTIFICATION_RETRY_SECONDS = [1]
+    settings.RESEND_API_URL = f"http://127.0.0.1:{any_free_port()}"
     message = queue()
-    fault("4xx", status=429, count=2)
 
     send()
     make_due()
@@ -251,7 +258,7 @@ def test_when_one_of_them_may_have_sent_it_it_is_unknown(
     message = queue()
     fault("reset_after_effect")
     send()
-    fault("4xx", status=429)
+    settings.RESEND_API_URL = f"http://127.0.0.1:{any_free_port()}"
     make_due()
     send()
 
@@ -259,9 +266,49 @@ def test_when_one_of_them_may_have_sent_it_it_is_unknown(
     assert len(mails(sandbox)) == 1
 
 
+def test_too_many_calls_cost_no_attempt_however_often(
+    sandbox: Sandbox, fault: Fault, settings: Any
+) -> None:
+    """F74: a rate limit is a matter of when, and the mail is asked for again."""
+    settings.NOTIFICATION_RETRY_SECONDS = [1]
+    message = queue()
+    fault("4xx", status=429, count=4)
+
+    for tried in range(1, 5):
+        send()
+        row = now_of(message)
+        assert (row.status, row.attempts, row.unsure_since) == ("RETRY", 0, None)
+        assert (calls(sandbox), mails(sandbox)) == (tried, [])
+        make_due()
+    send()
+
+    assert now_of(message).status == "SENT"
+    assert len(mails(sandbox)) == 1
+    assert not Case.objects.exists()
+
+
+def test_what_may_have_gone_out_stays_unsure_when_the_next_call_is_one_too_many(
+    sandbox: Sandbox, fault: Fault
+) -> None:
+    message = queue()
+    fault("reset_after_effect")
+    send()
+    unsure_since = now_of(message).unsure_since
+    fault("4xx", status=429)
+    make_due()
+    send()
+
+    row = now_of(message)
+    assert (row.status, row.unsure_since) == ("RETRY", unsure_since)
+    make_due()
+    send()
+    assert len(mails(sandbox)) == 1
+
+
 def test_what_is_unsure_for_23_hours_is_never_sent_again(
     sandbox: Sandbox, fault: Fault
 ) -> None:
+    """F75: by a machine, that is; a person may."""
     message = queue()
     fault("reset_after_effect")
     send()
@@ -380,6 +427,7 @@ def withdraw_now(message: Notification) -> None:
 
 
 def test_a_withdrawn_mail_is_not_sent(sandbox: Sandbox) -> None:
+    """F78: what it says changed meanwhile."""
     message = queue()
 
     withdraw_now(message)
@@ -393,6 +441,7 @@ def test_a_withdrawn_mail_is_not_sent(sandbox: Sandbox) -> None:
 def test_a_mail_that_failed_once_can_be_withdrawn(
     sandbox: Sandbox, fault: Fault
 ) -> None:
+    """F78: also between two attempts."""
     message = queue()
     fault("4xx", status=429)
     send()

@@ -22,6 +22,8 @@ EVENTS = ("recovery.outboxevent", "recovery.eventdelivery")
 MESSAGES = ("notifications.notification",)
 # What they go to: addresses that take none, and devices.
 REACH = ("notifications.suppression", "notifications.pushdevice")
+# How fast messages go out, and what holds them back.
+BUDGETS = ("notifications.sendbudget",)
 WORKFLOWS = ("recovery.workflowrun",)
 MONEY = (
     *("payments.payable", "payments.cardpayment", "payments.offlinepayment"),
@@ -37,7 +39,7 @@ ENGINES = (
 EVERYTHING = (
     *(*CATALOGUE, *SALES, *CUSTOMERS, *VENUES, *HISTORY, *CASES, *ENGINES),
     *ALERTS,
-    *(*MESSAGES, *REACH, *MONEY, *FAILURES, *COMPARISONS),
+    *(*MESSAGES, *REACH, *BUDGETS, *MONEY, *FAILURES, *COMPARISONS),
     *("bookings.slotclaim", "recovery.idempotencyrecord"),
     *("django_celery_beat.periodictask", "auth.group"),
 )
@@ -102,7 +104,8 @@ MATRIX: dict[str, set[str]] = {
     "support_lead": SUPPORT,
     "operations": _may("view", *HISTORY, *ENGINES, "accounts.venue", "auth.group")
     | _may("view", *MESSAGES)
-    | _may("view change", *REACH)
+    # Take addresses off the list, and let mails go out before a quota is full.
+    | _may("view change", *REACH, *BUDGETS)
     | WORK_ON_CASES
     # Try dead deliveries, tasks and stuck workflows again, or give them up.
     | _may("change", "recovery.eventdelivery", "recovery.deadletter", *WORKFLOWS)
