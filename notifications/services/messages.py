@@ -154,15 +154,18 @@ def is_queued(*, dedupe_key: str) -> bool:
 def count_withdrawn(*, subject_type: str, subject_id: Any, template: str) -> int:
     """How many messages of a kind about one thing were withdrawn before they went out.
 
-    As a part of a key: what was withdrawn can be said after all.
+    As a part of a key: what was withdrawn can be said after all. A mail and its pushes
+    are one message, which was said if the mail was; some people want pushes alone.
     """
-    return Notification.objects.filter(
-        subject_type=subject_type,
-        subject_id=str(subject_id),
-        template=template,
-        status=NotificationStatus.CANCELLED,
-        device=None,
-    ).count()
+    about = {"subject_type": subject_type, "subject_id": str(subject_id)}
+    told = Notification.objects.filter(template=template, **about)
+    withdrawn, others = set[str](), set[str]()
+    for key, status in told.values_list("dedupe_key", "status"):
+        if status == NotificationStatus.CANCELLED:
+            withdrawn.add(key.partition(PUSH_MARK)[0])
+        else:
+            others.add(key)
+    return len(withdrawn - others)
 
 
 @transaction_required
