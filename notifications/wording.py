@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from django.utils import translation
 from django.utils.formats import date_format, number_format
 from django.utils.translation import gettext as _
+from django.utils.translation.trans_real import parse_accept_lang_header
 
 from slotbase.lib.money import exponent, format_amount
 
@@ -30,6 +31,13 @@ def language_of(locale: str) -> str:
     """The language for somebody of this locale: `de` for `de-AT`, English otherwise."""
     language = locale.replace("_", "-").partition("-")[0].lower()
     return language if language in list_languages() else ENGLISH
+
+
+def language_asked_for(accept_language: str) -> str:
+    """The language that a browser likes best of those that we speak; else English."""
+    liked = (locale for locale, _ in parse_accept_lang_header(accept_language))
+    ours = (each.partition("-")[0] for each in liked)
+    return next((each for each in ours if each in list_languages()), ENGLISH)
 
 
 @contextmanager

@@ -72,7 +72,6 @@ def correct_reminder(booking: Booking) -> None:
         subject_id=str(booking.pk),
         template=TEMPLATE,
         status=NotificationStatus.PENDING,
-        device=None,
     ).first()
     if queued and payable and queued.context["due_minor"] != payable.due_minor:
         renew_reminder(booking)

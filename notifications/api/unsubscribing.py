@@ -12,8 +12,9 @@ from django.views.decorators.http import require_http_methods
 
 from notifications import tokens
 from notifications.services import choices
+from notifications.wording import language_asked_for, language_of, speaking
 from recovery import audit
-from slotbase.accounts.queries import is_known
+from slotbase.accounts.queries import get_locale
 from slotbase.lib.api.throttles import WINDOW_SECONDS, AddressThrottle
 
 SUBSCRIBE = "subscribe"
@@ -43,14 +44,16 @@ def subscription(request: HttpRequest, token: str) -> HttpResponse:
     if not throttle.is_within_limit(throttle.get_ident(request)):  # type: ignore[arg-type]
         return _page(request, 429, headers={"Retry-After": str(WINDOW_SECONDS)})
     about = tokens.read(token)
-    if about is None or not is_known(about.user_id):
+    locale = get_locale(about.user_id) if about else None
+    if about is None or locale is None:
         return _page(request, 404)
     if request.method == "POST":
         _choose(about, is_wanted=request.POST.get("do") == SUBSCRIBE)
     is_wanted = choices.wants(
         user_id=about.user_id, topic=about.topic, channel=about.channel
     )
-    return _page(request, 200, about=about, is_wanted=is_wanted)
+    language = language_of(locale)
+    return _page(request, 200, language, about=about, is_wanted=is_wanted)
 
 
 def _choose(about: tokens.Subscription, *, is_wanted: bool) -> None:
@@ -67,20 +70,24 @@ def _choose(about: tokens.Subscription, *, is_wanted: bool) -> None:
 def _page(
     request: HttpRequest,
     status: int,
+    language: str = "",
     *,
     about: tokens.Subscription | None = None,
     is_wanted: bool = False,
     headers: dict[str, str] | None = None,
 ) -> HttpResponse:
+    """In the language of the mails to somebody; if nobody is known, of the browser."""
+    spoken = language or language_asked_for(request.headers.get("Accept-Language", ""))
     context = {
         "status": status,
+        "language": spoken,
         "is_wanted": is_wanted,
         "is_done": request.method == "POST",
-        "topic": about.topic.label.lower() if about else "",
-        "channel": "email" if about and about.channel == "EMAIL" else "push message",
+        "about": about,
     }
-    # Without request: nothing on the page may ask who is signed in.
-    response = render(None, "unsubscribe.html", context, status=status)
+    with speaking(spoken):
+        # Without request: nothing on the page may ask who is signed in.
+        response = render(None, "unsubscribe.html", context, status=status)
     for name, value in {**HEADERS, **(headers or {})}.items():
         response[name] = value
     return response

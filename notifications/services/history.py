@@ -15,7 +15,20 @@ from slotbase.lib.states import require_move
 def record_move(
     message_id: UUID, current: str, to: str, *, actor: audit.Actor, reason: str = ""
 ) -> None:
-    """Add the audit entry of a move, if it is one; `current` is empty for a new row.
+    """As `record_moves`, of one message."""
+    record_moves([message_id], current, to, actor=actor, reason=reason)
+
+
+@transaction_required
+def record_moves(
+    message_ids: list[UUID],
+    current: str,
+    to: str,
+    *,
+    actor: audit.Actor,
+    reason: str = "",
+) -> None:
+    """Add the audit entries of a move, if it is one; `current` is empty for new rows.
 
     Raises:
         InvalidState: the move is not in the table.
@@ -28,7 +41,7 @@ def record_move(
         actor=actor,
         action=f"notification.{'queued' if not current else to.lower()}",
         subject="notification",
-        ids=[message_id],
+        ids=message_ids,
         move=(current, to),
         reason=reason,
     )

@@ -1,5 +1,6 @@
 """Messages are queued by the transaction that causes them, and withdrawn likewise."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,7 +14,7 @@ from notifications.kinds import find_kind
 from notifications.locks import lock_about, lock_by_keys
 from notifications.models import Notification, PushDevice
 from notifications.services.choices import leave_out_unwanted
-from notifications.services.history import record_move
+from notifications.services.history import record_moves
 from notifications.services.undeliverable import close_undeliverable
 from notifications.states import Channel, DeviceStatus, NotificationStatus
 from recovery import audit
@@ -126,14 +127,19 @@ def _devices_of(user_id: UUID) -> list[UUID]:
 def _insert(new: list[Notification], *, is_due: bool) -> None:
     Notification.objects.bulk_create(new, ignore_conflicts=True)
     ids = Notification.objects.filter(pk__in=[message.pk for message in new])
-    inserted = set(ids.values_list("pk", flat=True))
-    for message in new:
-        if message.pk in inserted:
-            record_move(message.pk, "", NotificationStatus.PENDING, actor=BY)
-            if is_due:
-                after_commit(TASKS[Channel(message.channel)], id=message.pk)
-            if message.channel == Channel.EMAIL:
-                _ask_for_address(message.recipient_id)
+    known = set(ids.values_list("pk", flat=True))
+    inserted = [message for message in new if message.pk in known]
+    # One statement for all: a confirmation takes no longer for more devices.
+    record_moves(_ids(inserted), "", NotificationStatus.PENDING, actor=BY)
+    for message in inserted:
+        if is_due:
+            after_commit(TASKS[Channel(message.channel)], id=message.pk)
+        if message.channel == Channel.EMAIL:
+            _ask_for_address(message.recipient_id)
+
+
+def _ids(messages: Iterable[Notification]) -> list[UUID]:
+    return [message.pk for message in messages]
 
 
 @transaction_required
@@ -152,15 +158,18 @@ def is_queued(*, dedupe_key: str) -> bool:
 def count_withdrawn(*, subject_type: str, subject_id: Any, template: str) -> int:
     """How many messages of a kind about one thing were withdrawn before they went out.
 
-    As a part of a key: what was withdrawn can be said after all.
+    As a part of a key: what was withdrawn can be said after all. A mail and its pushes
+    are one message, which was said if the mail was; some people want pushes alone.
     """
-    return Notification.objects.filter(
-        subject_type=subject_type,
-        subject_id=str(subject_id),
-        template=template,
-        status=NotificationStatus.CANCELLED,
-        device=None,
-    ).count()
+    about = {"subject_type": subject_type, "subject_id": str(subject_id)}
+    told = Notification.objects.filter(template=template, **about)
+    withdrawn, others = set[str](), set[str]()
+    for key, status in told.values_list("dedupe_key", "status"):
+        if status == NotificationStatus.CANCELLED:
+            withdrawn.add(key.partition(PUSH_MARK)[0])
+        else:
+            others.add(key)
+    return len(withdrawn - others)
 
 
 @transaction_required
@@ -180,12 +189,25 @@ def withdraw_about(*, subject_type: str, subject_id: Any, templates: set[str]) -
 
 @transaction_required
 def _withdraw(messages: Iterable[Notification]) -> None:
+    sending, by_status = NotificationStatus.SENDING, defaultdict(list)
     for message in messages:
-        row = Notification.objects.filter(pk=message.pk)
-        if message.status == NotificationStatus.SENDING:
-            row.update(not_after=Now())
-        elif message.next_run_at is not None:
-            to = NotificationStatus.CANCELLED
-            record_move(message.pk, message.status, to, actor=BY)
-            row.update(status=to, next_run_at=None, lease_token=None, lease_until=None)
+        if message.status == sending or message.next_run_at is not None:
+            by_status[message.status].append(message)
+    if on_their_way := by_status.pop(sending, []):
+        found = Notification.objects.filter(pk__in=_ids(on_their_way))
+        found.update(not_after=Now())
+    for status, waiting in by_status.items():
+        _cancel(waiting, status)
+
+
+@transaction_required
+def _cancel(waiting: list[Notification], status: str) -> None:
+    """End messages that are all in one status; only mails may have a case."""
+    to, ids = NotificationStatus.CANCELLED, _ids(waiting)
+    record_moves(ids, status, to, actor=BY)
+    Notification.objects.filter(pk__in=ids).update(
+        status=to, next_run_at=None, lease_token=None, lease_until=None
+    )
+    for message in waiting:
+        if message.channel == Channel.EMAIL:
             close_undeliverable(message, "Nobody wants it any more.")

@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+from django.conf import settings
 from django.utils.crypto import salted_hmac
 
 from notifications.locks import lock_suppression
@@ -15,18 +16,21 @@ from slotbase.lib.errors import InvalidState, ValidationFailed
 SALT = "slotbase.suppression"
 
 
-def hash_of(address: str) -> str:
-    """What the list has instead of an address: only we can make it."""
+def hash_of(address: str, key: str | None = None) -> str:
+    """What the list has instead of an address: only we can make it, with SECRET_KEY."""
     written = address.strip().lower()
-    return salted_hmac(SALT, written, algorithm="sha256").hexdigest()
+    return salted_hmac(SALT, written, secret=key, algorithm="sha256").hexdigest()
 
 
 def find_suppression(address: str) -> Suppression | None:
     """What keeps mails from this address now, if anything does."""
     if not address:
         return None
+    # What was written under a former key counts for as long as that key is kept.
+    keys = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
+    hashes = [hash_of(address, key) for key in keys]
     suppressed = Suppression.objects.filter(lifted_at__isnull=True)
-    return suppressed.filter(address_hash=hash_of(address)).first()
+    return suppressed.filter(address_hash__in=hashes).first()
 
 
 @transaction_required
@@ -34,7 +38,7 @@ def suppress(
     *, address: str, reason: SuppressionReason, user_id: UUID, detail: str = ""
 ) -> None:
     """Send no more mails to an address; one that is on the list already stays so."""
-    if not address:
+    if not address or find_suppression(address):
         return
     new = Suppression(
         address_hash=hash_of(address), reason=reason, detail=detail, user_id=user_id

@@ -40,6 +40,6 @@ def get_session_user(session: Session) -> tuple[User, bool] | None:
     return User.from_db("default", FIELDS, values), is_revoked
 
 
-def is_known(user_id: UUID) -> bool:
-    """Whether there is such a person."""
-    return User.objects.filter(pk=user_id).exists()
+def get_locale(user_id: UUID) -> str | None:
+    """What somebody speaks; None if there is no such person."""
+    return User.objects.filter(pk=user_id).values_list("locale", flat=True).first()

@@ -23,7 +23,7 @@ from django.templatetags.i18n import BlockTranslateNode, TranslateNode
 ROOT = Path(__file__).resolve().parents[2]
 CATALOGUES = ROOT / "notifications/locale"
 WORDS_IN_CODE = ROOT / "notifications/wording.py"
-TEXTS = ("email", "push")
+TEXTS = ("email/*", "push/*", "unsubscribe.html")
 _ENTRY = re.compile(r'^msgid ((?:".*"\s*)+)^msgstr ((?:".*"\s*)+)', re.MULTILINE)
 _LINE = re.compile(r'^".*"', re.MULTILINE)
 HEADER = (
@@ -38,10 +38,10 @@ _HEAD_SIZE, _ENTRY_SIZE = 28, 8
 def collect_messages() -> dict[str, str]:
     """Each text that is to be translated, and the first file that has it."""
     found: dict[str, str] = {}
-    for kind in TEXTS:
-        for path in sorted((ROOT / "templates" / kind).iterdir()):
-            for message in _messages_of_template(f"{kind}/{path.name}"):
-                found.setdefault(message, path.relative_to(ROOT).as_posix())
+    templates = ROOT / "templates"
+    for path in (each for texts in TEXTS for each in sorted(templates.glob(texts))):
+        for message in _messages_of_template(path.relative_to(templates).as_posix()):
+            found.setdefault(message, path.relative_to(ROOT).as_posix())
     for message in _messages_of_code(WORDS_IN_CODE.read_text()):
         found.setdefault(message, WORDS_IN_CODE.relative_to(ROOT).as_posix())
     return found

@@ -1,10 +1,14 @@
 """Who holds a slot hears that it runs out: once, in time, and only while it is so."""
 
+import threading
+from collections.abc import Callable
 from datetime import time, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 from django.db import connection
+from django.db.models import QuerySet
 from django.test.utils import CaptureQueriesContext
 
 from bookings.models import BookingHold
@@ -22,6 +26,7 @@ from tests.factories import (
     make_resource,
     make_venue,
 )
+from tests.product import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -145,17 +150,87 @@ def test_two_sweeps_at_once_tell_each_once(clock: Clock) -> None:
     assert len(warnings()) == 4
 
 
-@pytest.mark.parametrize("_", range(5))
-def test_whoever_books_at_that_moment_is_not_told(clock: Clock, _: int) -> None:
+def book(hold: BookingHold) -> None:
+    confirm_hold(hold_id=hold.pk, customer_id=hold.customer_id)
+
+
+def let_go(hold: BookingHold) -> None:
+    release_hold(hold_id=hold.pk, customer_id=hold.customer_id)
+
+
+@pytest.mark.parametrize("_", range(10))
+@pytest.mark.parametrize("end", [book, let_go])
+def test_whoever_books_or_lets_go_at_that_moment_is_not_told(
+    clock: Clock, end: Callable[[BookingHold], None], _: int
+) -> None:
     hold = make_hold_with_device()
     before_the_end(clock, hold, 60)
-    mine = {"hold_id": hold.pk, "customer_id": hold.customer_id}
 
-    outcomes = at_once([warn, lambda: confirm_hold(**mine)])
+    outcomes = at_once([warn, partial(end, hold)])
 
     assert errors_in(outcomes) == []
     assert warn() == 0
     assert {status for _, status in warnings()} <= {"CANCELLED"}
+
+
+class Meanwhile:
+    """Something that happens between the look of a sweep and its warning."""
+
+    def __init__(self, action: Callable[[], Any], lock: Callable[..., Any]) -> None:
+        self.action, self.lock = action, lock
+        self.thread = threading.Thread(target=self._run)
+        self.is_over = threading.Event()
+
+    def __call__(self, expiring: QuerySet[BookingHold], limit: int) -> Any:
+        found = self.lock(expiring, limit)
+        self.thread.start()
+        eventually(lambda: self.is_over.is_set() or self._waits_for_us())
+        return found
+
+    def _run(self) -> None:
+        try:
+            self.action()
+            self.is_over.set()
+        finally:
+            connection.close()
+
+    def _waits_for_us(self) -> bool:
+        with connection.cursor() as cursor:
+            cursor.execute("""
+                SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted
+                    AND pg_backend_pid() = ANY (pg_blocking_pids(pid)))
+            """)
+            [(is_waiting,)] = cursor.fetchall()
+        return bool(is_waiting)
+
+
+def just_read(expiring: QuerySet[BookingHold], limit: int) -> list[BookingHold]:
+    """The guard is gone: nothing is locked."""
+    return list(expiring[:limit])
+
+
+@pytest.mark.parametrize("end", [book, let_go])
+@pytest.mark.parametrize(
+    ("lock", "left"), [(expiring.lock_unattended, "CANCELLED"), (just_read, "PENDING")]
+)
+def test_without_the_lock_of_the_sweep_it_would_be_told_what_is_over(
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    end: Callable[[BookingHold], None],
+    lock: Callable[..., Any],
+    left: str,
+) -> None:
+    """The race above and its control, always in the order that loses it."""
+    hold = make_hold_with_device()
+    before_the_end(clock, hold, 60)
+    meanwhile = Meanwhile(partial(end, hold), lock)
+    monkeypatch.setattr(expiring, "lock_unattended", meanwhile)
+
+    assert warn() == 1
+
+    meanwhile.thread.join(60)
+    assert meanwhile.is_over.is_set()
+    assert warnings() == [("PUSH", left)]
 
 
 def test_making_a_hold_costs_no_statement_for_it() -> None:

@@ -182,7 +182,7 @@ def test_cash_is_fetched_where_it_was_paid() -> None:
     cancel(booking)
 
     text = mail("booking_cancelled")
-    assert "You get 24.00 EUR back at the venue: please fetch it there." in text
+    assert "You get 24.00 EUR back at the venue: please collect it there." in text
     assert "days" not in text
 
 
@@ -193,7 +193,7 @@ def test_of_money_from_card_and_till_the_mail_says_which_goes_where(
 
     text = mail("booking_cancelled")
     assert f"You get 14.00 EUR back. {BY_CARD}" in text
-    assert "You get 10.00 EUR back at the venue: please fetch it there." in text
+    assert "You get 10.00 EUR back at the venue: please collect it there." in text
 
 
 def test_what_staff_gave_back_before_is_not_promised_again(sandbox: Sandbox) -> None:

@@ -145,7 +145,7 @@ def test_what_the_front_desk_is_to_pay_out_is_told_and_then_that_it_was(
     hand_to_front_desk(refund_id=stuck.pk, staff_id=bob)
     run_due_work()
     assert message("refund_elsewhere").context["is_settled"] is False
-    assert "Please fetch it at the venue" in text_of("refund_elsewhere")
+    assert "Please collect it at the venue" in text_of("refund_elsewhere")
 
     settle_by_hand(refund_id=stuck.pk, staff_id=bob, evidence="Slip 12.")
     run_due_work()
@@ -157,7 +157,23 @@ def test_what_the_front_desk_is_to_pay_out_is_told_and_then_that_it_was(
         ("refund_elsewhere", "PENDING"),
     ]
     assert message("refund_elsewhere").context["is_settled"] is True
-    assert "in another way than you paid" in text_of("refund_elsewhere")
+    assert "You have got 24.00 EUR back." in text_of("refund_elsewhere")
+
+
+def test_cash_that_was_given_back_was_not_given_in_another_way(api_of: Any) -> None:
+    booking = make_booking(resource=make_taxed("AT_VENUE"))
+    make_cash(Payable.objects.get(), 2400)
+    cancel(api_of(User.objects.get(pk=booking.customer_id)), booking)
+    run_due_work()
+    assert kinds("refund_elsewhere") == []
+
+    bob = make_staff().pk
+    settle_by_hand(refund_id=Refund.objects.get().pk, staff_id=bob, evidence="Slip 3.")
+    run_due_work()
+
+    text = text_of("refund_elsewhere")
+    assert "You have got 24.00 EUR back." in text
+    assert "another way" not in text
 
 
 def test_news_that_comes_late_tells_how_things_are_now(stuck: Refund) -> None:

@@ -10,9 +10,13 @@ from bookings.services.cancelling import cancel_booking
 from bookings.services.moving import move_booking
 from bookings.services.reminders import reminder_time
 from bookings.services.settling import settle_payable
+from notifications.kinds import Topic
 from notifications.models import Notification
 from notifications.services import sending
+from notifications.services.choices import choose
+from notifications.states import Channel
 from payments.models import Payable
+from recovery import audit
 from slotbase.accounts.models import User, Venue
 from tests.adversity import Clock, Stripe
 from tests.bookings.closing import change, close, take_back
@@ -158,6 +162,46 @@ def test_what_is_due_is_said_and_corrected_once_when_it_is_paid() -> None:
 
     assert message("booking_reminder").context["due_minor"] == 0
     assert reminders() == ["CANCELLED", "CANCELLED", "PENDING"]
+
+
+def make_listener_by_push() -> User:
+    """Somebody who wants no reminders by mail, and has a phone."""
+    alice = make_customer()
+    make_device(alice)
+    choose(
+        user_id=alice.pk,
+        topic=Topic.REMINDERS,
+        channel=Channel.EMAIL,
+        is_wanted=False,
+        actor=audit.Actor.customer(alice.pk),
+    )
+    return alice
+
+
+def test_who_is_reminded_by_push_alone_hears_what_is_due_now() -> None:
+    booking = make_booking(
+        customer=make_listener_by_push(),
+        resource=make_priced_resource("AT_VENUE"),
+        start=later(),
+    )
+    make_cash(Payable.objects.get(pk=booking.payable_id), 1000)
+    run_due_work()
+
+    dues = [(p.status, p.context["due_minor"]) for p in pushes("booking_reminder")]
+    assert dues == [("CANCELLED", 2400), ("PENDING", 1400)]
+    assert reminders() == []
+
+
+def test_who_is_reminded_by_push_alone_is_so_after_a_closure_is_taken_back(
+    venue: Venue,
+) -> None:
+    resource = make_resource(venue=venue)
+    make_booking(customer=make_listener_by_push(), resource=resource, start=later())
+    for _ in range(2):
+        take_back(close(venue, date=later().astimezone(venue.zone).date())[0])
+
+    states = [each.status for each in pushes("booking_reminder")]
+    assert states == ["CANCELLED", "CANCELLED", "PENDING"]
 
 
 def test_who_was_reminded_is_not_reminded_again_when_they_pay(

@@ -61,7 +61,7 @@ def test_a_mail_has_a_policy_of_its_own(desk: Client) -> None:
         "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'; sandbox"
     )
     assert answer["X-Frame-Options"] == "SAMEORIGIN"
-    assert "Your booking is soon." in answer.content.decode()
+    assert "Your booking is coming up." in answer.content.decode()
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from notifications.handlers import _read, _record
 from notifications.models import Notification, PushDevice, Suppression
 from notifications.services.fallback import push_is_settled
 from notifications.services.history import record_move
+from notifications.services.suppression import find_suppression
 from recovery import audit
 from recovery.inbox import Ignored, NotPlaced
 from recovery.models import Case, InboxEvent
@@ -116,6 +117,27 @@ def test_an_address_on_the_list_gets_no_mail_and_nobody_is_called(
     third = queue(alice, dedupe_key="third")
     send()
     assert now_of(third).status == "SENT"
+
+
+def bounce(message: Notification) -> None:
+    tell(message, "bounced", bounce={"type": "Permanent"})
+
+
+def test_an_address_stays_on_the_list_once_after_the_secret_key_was_changed(
+    settings: Any,
+) -> None:
+    alice = make_addressee()
+    first, second = (queue(alice, dedupe_key=key) for key in ("first", "second"))
+    send()
+    bounce(first)
+
+    settings.SECRET_KEY_FALLBACKS = [settings.SECRET_KEY]
+    settings.SECRET_KEY = "another-" + "0123456789abcdef" * 4
+    bounce(second)
+
+    assert find_suppression("Alice@example.com ") == Suppression.objects.get()
+    settings.SECRET_KEY_FALLBACKS = []
+    assert find_suppression("alice@example.com") is None
 
 
 def test_events_out_of_order_keep_the_later_state() -> None:

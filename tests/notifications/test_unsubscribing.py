@@ -66,6 +66,44 @@ def test_looking_at_the_page_changes_nothing(browser: Client, alice: User) -> No
     assert not Choice.objects.exists()
 
 
+@pytest.mark.parametrize("topic", [*tokens.TOPICS])
+def test_the_page_speaks_the_language_of_the_mails_to_somebody(
+    browser: Client, topic: Topic
+) -> None:
+    of_hans = link(make_addressee(locale="de-AT"), topic)
+    english = {"Accept-Language": "en"}
+    of_the_topic = {
+        Topic.REMINDERS: "Erinnerungen",
+        Topic.WAITLIST: "Nachrichten zur Warteliste",
+    }
+
+    asked = browser.get(of_hans, headers=english).content.decode()
+    gone = browser.post(of_hans, {"do": "x"}, headers=english).content.decode()
+
+    assert '<html lang="de">' in asked
+    assert f"Keine {of_the_topic[topic]} mehr per E-Mail</button>" in asked
+    assert f"Sie erhalten keine {of_the_topic[topic]} mehr per E-Mail." in gone
+
+
+@pytest.mark.parametrize(
+    ("liked", "language", "heading"),
+    [
+        ("de-CH, de;q=0.9, en;q=0.8", "de", "Dieser Link funktioniert nicht"),
+        ("fr, de;q=0.5", "de", "Dieser Link funktioniert nicht"),
+        ("fr, en;q=0.5, de;q=0.4", "en", "This link does not work"),
+        ("../de, \x00;q=x", "en", "This link does not work"),
+        ("", "en", "This link does not work"),
+    ],
+)
+def test_who_is_not_known_is_answered_in_the_language_of_the_browser(
+    browser: Client, liked: str, language: str, heading: str
+) -> None:
+    answer = browser.get("/unsubscribe/x/", headers={"Accept-Language": liked})
+
+    assert f'<html lang="{language}">' in answer.content.decode()
+    assert f"<h1>{heading}</h1>" in answer.content.decode()
+
+
 def test_the_button_unsubscribes_and_there_is_a_way_back(
     browser: Client, alice: User
 ) -> None:
