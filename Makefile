@@ -28,7 +28,8 @@ demo: bootstrap ## walk through what the product does
 	@$(PY) -m slotbase.devstack.demo
 
 # Several processes, each with a PostgreSQL, a Valkey and a sandbox of its own.
-PYTEST := $(PY) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+PYTEST := $(PY) -m pytest --numprocesses auto --maxprocesses 4 \
+          --dist loadfile --no-loadscope-reorder
 
 test: bootstrap ## run the tests (ARGS="-k hold" for some of them)
 	@$(PY) -m slotbase.devstack.browser && $(PYTEST) $(ARGS)

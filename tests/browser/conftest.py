@@ -15,9 +15,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """The browser, once for all tests."""
+    """The browser, once for the tests of a file.
+
+    While it runs, Django takes this thread for an asynchronous one and refuses queries.
+    """
     path = find_browser()
     assert path is not None, ADVICE
     # Chromium refuses to sandbox itself as root; it only visits our own pages.
