@@ -319,17 +319,46 @@ def test_wrong_credentials_are_a_case_and_nobodys_device_is_touched(
     assert {state(message), state(other)} == {"SENT"}
 
 
-def test_trouble_with_apples_keys_is_a_case_as_well(sandbox: Sandbox) -> None:
-    """F81: THIRD_PARTY_AUTH is about our keys at Apple, not about the device."""
-    device = register(token="t", platform="IOS")
-    message = queue_push(device)
-    trouble(sandbox, "THIRD_PARTY_AUTH_ERROR", "t")
+def test_trouble_with_apples_key_is_an_alert_and_holds_up_nobody_else(
+    sandbox: Sandbox,
+) -> None:
+    """F81: however many iPhones there are; each is tried again as after any trouble."""
+    messages = []
+    for token in (f"iphone-{number}" for number in range(6)):
+        trouble(sandbox, "THIRD_PARTY_AUTH_ERROR", token, count=1)
+        messages.append(queue_push(register(token=token, platform="IOS")))
+    other = queue_push()
 
     send()
 
-    assert Case.objects.get().fingerprint == "provider_configuration:fcm"
-    assert (now_of(device).status, state(message)) == ("ACTIVE", "RETRY")
-    assert now_of(message).attempts == 0
+    assert {state(message) for message in messages} == {"RETRY"}
+    assert {attempts(message)[0] for message in messages} == {
+        ("not executed", "THIRD_PARTY_AUTH_ERROR")
+    }
+    assert (state(other), calls(sandbox)) == ("SENT", 7)
+    assert not PushDevice.objects.exclude(status="ACTIVE").exists()
+    assert not Case.objects.exists()
+    lookout.look(), lookout.look()
+    assert [alert.category for alert in Alert.objects.all()] == ["push_key_refused"]
+    make_due()
+    send()
+    assert {state(message) for message in messages} == {"SENT"}
+
+
+def test_with_apples_key_missing_an_iphone_is_tried_as_often_as_any_other(
+    sandbox: Sandbox, settings: Any
+) -> None:
+    """F81: and no longer than the push is of use."""
+    settings.PUSH_RETRY_SECONDS = [100]
+    message = queue_push(register(token="t", platform="IOS"))
+    trouble(sandbox, "THIRD_PARTY_AUTH_ERROR", "t")
+
+    send()
+    assert 70 < seconds_until_due(message) <= 120
+    make_due()
+    send()
+
+    assert (state(message), calls(sandbox)) == ("FAILED", 2)
 
 
 def test_while_fcm_is_left_alone_rows_stay_as_they_are(

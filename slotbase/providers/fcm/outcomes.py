@@ -16,6 +16,14 @@ INVALID_TOKEN, INVALID_ARGUMENT = "INVALID_TOKEN", "INVALID_ARGUMENT"
 TOKEN_IS_DEAD = frozenset({UNREGISTERED, SENDER_ID_MISMATCH, INVALID_TOKEN})
 #: Our access token was not taken: another one may be.
 UNAUTHENTICATED = "UNAUTHENTICATED"
+#: Apple or a web push service does not take the key that Firebase has of us: FCM works,
+#: and so do the devices of others.
+THIRD_PARTY_AUTH_ERROR = "THIRD_PARTY_AUTH_ERROR"
+# Whatever the status that comes with them.
+_BY_CODE = {
+    **dict.fromkeys([*TOKEN_IS_DEAD, INVALID_ARGUMENT], Outcome.REFUSED),
+    THIRD_PARTY_AUTH_ERROR: Outcome.NOT_EXECUTED,
+}
 _TOKEN_FIELDS = frozenset({"message.token", "message.fid"})
 
 
@@ -41,8 +49,8 @@ def classify(error: FirebaseError) -> ProviderError:
 
 
 def _outcome_of(status: int, code: str, *, is_googles: bool) -> Outcome:
-    if code in TOKEN_IS_DEAD or code == INVALID_ARGUMENT:
-        return Outcome.REFUSED
+    if known := _BY_CODE.get(code):
+        return known
     # 404 without a device that is gone: the project or FCM_API_URL is wrong.
     if status in {401, 403, 404, 405}:
         return Outcome.CONFIGURATION
