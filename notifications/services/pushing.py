@@ -27,13 +27,14 @@ from slotbase.lib.clock import Now, read_clock
 from slotbase.lib.db import retry_on_conflict, transaction_required
 from slotbase.lib.failpoints import failpoint
 from slotbase.lib.sealing import Unreadable, unseal
-from slotbase.providers.errors import Outcome
+from slotbase.providers.errors import Outcome, ProviderError
 from slotbase.providers.fcm import client
 from slotbase.providers.fcm.outcomes import TOKEN_IS_DEAD
 
 BY = audit.Actor.system("push")
 SENT = "done"  # the outcome of an attempt that has none of the four others
 UNREADABLE = "its token cannot be read any more"
+WRONG_KEY = "unreadable_token"
 
 
 @dataclass(frozen=True)
@@ -66,9 +67,7 @@ def _prepare(row: Notification) -> client.Push | Unsent:
     device, now = lock_pushed_to(_device_id_of(message)), read_clock()
     if unsent := _why_unsent(message, device, now):
         return unsent
-    try:
-        token = unseal(device.sealed_token)
-    except Unreadable:
+    if (token := _token_of(device)) is None:
         failed, of_then = NotificationStatus.FAILED, device.generation
         return Unsent(failed, UNREADABLE, unreadable=of_then)
     # Before anything is written: while FCM is away, rows stay as they are.
@@ -82,6 +81,23 @@ def _prepare(row: Notification) -> client.Push | Unsent:
     message.unsure_since, message.status = now, to
     message.save(update_fields=["rendered", "unsure_since", "status"])
     return _push_of(message, device, token, now)
+
+
+@transaction_required
+def _token_of(device: PushDevice) -> str | None:
+    """The token of a device; None if nobody will ever read it.
+
+    Raises:
+        ProviderError: it is not under SECRET_KEY nor its fallbacks. The right key would
+            mend all such devices, so nobody's is ended, and a person is told.
+    """
+    try:
+        return unseal(device.sealed_token)
+    except Unreadable:
+        if devices.is_broken(device):
+            return None
+        outcome, code = Outcome.CONFIGURATION, WRONG_KEY
+        raise ProviderError(outcome, provider="fcm", code=code) from None
 
 
 def _why_unsent(

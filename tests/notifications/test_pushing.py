@@ -442,24 +442,6 @@ def test_a_device_that_was_forgotten_gets_nothing(sandbox: Sandbox) -> None:
     assert (state(message), calls(sandbox)) == ("CANCELLED", 0)
 
 
-def test_a_token_that_cannot_be_read_is_given_up_until_it_registers_again(
-    sandbox: Sandbox, settings: Any
-) -> None:
-    alice = make_customer()
-    device = register(alice, "t")
-    message = queue_push(device)
-    settings.SECRET_KEY = "another-" + "0123456789abcdef" * 4
-
-    send()
-
-    assert (state(message), now_of(device).status) == ("FAILED", "INVALID")
-    assert calls(sandbox) == 0
-    assert register(alice, "t").status == "ACTIVE"
-    queue_push(device)
-    send()
-    assert len(sent(sandbox)) == 1
-
-
 # --- Privacy ------------------------------------------------------------------------
 
 
