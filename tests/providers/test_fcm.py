@@ -116,10 +116,16 @@ def test_one_access_token_serves_many_pushes(sandbox: SandboxClient) -> None:
     [
         ("UNREGISTERED", {}, Outcome.REFUSED, "UNREGISTERED"),
         ("SENDER_ID_MISMATCH", {}, Outcome.REFUSED, "SENDER_ID_MISMATCH"),
-        ("INVALID_ARGUMENT", {}, Outcome.REFUSED, "INVALID_TOKEN"),
+        ("INVALID_ARGUMENT", {}, Outcome.REFUSED, "INVALID_ARGUMENT"),
         (
             "INVALID_ARGUMENT",
             {"field": "message.token"},
+            Outcome.REFUSED,
+            "INVALID_TOKEN",
+        ),
+        (
+            "INVALID_ARGUMENT",
+            {"field": "message.fid"},
             Outcome.REFUSED,
             "INVALID_TOKEN",
         ),

@@ -67,15 +67,13 @@ def _code_of(status: int, codes: list[str], fields: list[str], *, name: Any) -> 
         if code in TOKEN_IS_DEAD:
             return code
     if status == 400:
-        return INVALID_TOKEN if _is_of_the_token(codes, fields) else INVALID_ARGUMENT
+        return INVALID_TOKEN if _is_of_the_token(fields) else INVALID_ARGUMENT
     return next(iter(codes), name if isinstance(name, str) else f"http_{status}")
 
 
-def _is_of_the_token(codes: list[str], fields: list[str]) -> bool:
-    """Where fields are named, it is; FCM's own code alone speaks of the token, too."""
-    if fields:
-        return set(fields) <= _TOKEN_FIELDS
-    return INVALID_ARGUMENT in codes
+def _is_of_the_token(fields: list[str]) -> bool:
+    """If the answer names it. Without, FCM says the same of a message with a bug."""
+    return bool(fields) and set(fields) <= _TOKEN_FIELDS
 
 
 def _read_error(response: requests.Response) -> dict[str, Any]:
