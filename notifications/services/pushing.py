@@ -13,14 +13,14 @@ from uuid import UUID
 
 from django.conf import settings
 
-from notifications.locks import lock_leased, lock_pushed_to
+from notifications.locks import lock_by_keys, lock_leased, lock_pushed_to
 from notifications.models import Notification, PushDevice
 from notifications.rendering import render_push
 from notifications.services import devices, push_guard
 from notifications.services.choices import NOT_WANTED, is_wanted_still
 from notifications.services.fallback import push_is_settled
 from notifications.services.history import record_attempt, record_move
-from notifications.services.messages import PUSH_MARK, UNWRITTEN
+from notifications.services.messages import UNWRITTEN, mail_key
 from notifications.states import Channel, DeviceStatus, NotificationStatus
 from recovery import audit, rowqueue
 from slotbase.lib.clock import Now, read_clock
@@ -152,8 +152,7 @@ def _push_of(
 
 def _collapse_key(message: Notification) -> str:
     """The same on each device, so that a copy takes the place of the first one."""
-    key, _, _ = message.dedupe_key.rpartition(PUSH_MARK)
-    return hashlib.sha256(key.encode()).hexdigest()[:32]
+    return hashlib.sha256(mail_key(message).encode()).hexdigest()[:32]
 
 
 def _ttl(message: Notification, now: datetime) -> timedelta:
@@ -164,8 +163,19 @@ def _ttl(message: Notification, now: datetime) -> timedelta:
 # --- What came of it ----------------------------------------------------------------
 
 
+@transaction_required
+def _lock(row: Notification) -> Notification:
+    """As `lock_leased`, with its mail and the other pushes, which its end may concern.
+
+    First of all, and in one order: two pushes of one message may end at one instant,
+    and each would wait for the other; or a cancellation, which withdraws them all.
+    """
+    lock_by_keys(mail_key(row))
+    return lock_leased(row)
+
+
 def _record(row: Notification, answer: str | Unsent) -> Mapping[str, Any]:
-    message = lock_leased(row)
+    message = _lock(row)
     if isinstance(answer, Unsent):
         return _put_aside(message, answer)
     record_attempt(message.pk, outcome=SENT)
@@ -187,7 +197,7 @@ def _fail(
     failure: rowqueue.Failure,
     is_over: bool,  # noqa: FBT001 - the queue's
 ) -> Mapping[str, Any]:
-    message = lock_leased(row)
+    message = _lock(row)
     is_begun = message.status == NotificationStatus.SENDING
     if is_begun and (failure.was_tried or failure.misconfigured):
         outcome = failure.outcome or "error"
