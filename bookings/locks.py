@@ -2,8 +2,8 @@
 
 Lock order of the whole product: IdempotencyRecord, User, Resource, DateException, Hold,
 Booking, WaitlistEntry, Payable, CardPayment, OfflinePayment, Refund, Dispute, receipt
-counter, Notification, PushDevice, other recovery rows; many of a kind by primary key. A
-claim is never locked: the row lock of its hold guards it.
+counter, Notification, PushDevice, other recovery rows; many of a kind by primary key,
+mails before pushes. A claim is never locked: the row lock of its hold guards it.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,8 @@
-"""Every lock of this app: notifications, late in the lock order (bookings/locks.py)."""
+"""Every lock of this app: notifications, late in the lock order (bookings/locks.py).
+
+Mails come before pushes, and of either the smaller id comes first. Whoever settles a
+push locks what says the same before the push; whoever settles a mail, after it.
+"""
 
 from collections.abc import Collection
 from datetime import timedelta
@@ -17,6 +21,9 @@ from recovery.rowqueue import LateRecord
 from slotbase.lib.clock import Now
 from slotbase.lib.db import transaction_required
 
+# Ids do not say which one came first: a mail is made with its pushes at one instant.
+_ORDER = ("channel", "pk")
+
 
 @transaction_required
 def lock_leased(row: Notification) -> Notification:
@@ -34,10 +41,10 @@ def lock_leased(row: Notification) -> Notification:
 
 @transaction_required
 def lock_by_keys(dedupe_key: str) -> list[Notification]:
-    """The mail with this key and the pushes that say the same, locked by their ids."""
+    """The mail with this key and the pushes that say the same, locked in this order."""
     keys = Q(dedupe_key=dedupe_key) | Q(dedupe_key__startswith=f"{dedupe_key}:push:")
     locked = Notification.objects.select_for_update(of=("self",))
-    return list(locked.filter(keys).order_by("pk"))
+    return list(locked.filter(keys).order_by(*_ORDER))
 
 
 @transaction_required
@@ -51,7 +58,7 @@ def lock_about(
         template__in=templates,
         next_run_at__isnull=False,
     )
-    return list(about.select_for_update(of=("self",)).order_by("pk"))
+    return list(about.select_for_update(of=("self",)).order_by(*_ORDER))
 
 
 @transaction_required

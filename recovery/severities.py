@@ -146,6 +146,13 @@ CONDITIONS = {
             "each is given up, no device is; mails tell the same",
         ),
         Category(
+            "push_key_refused",
+            CaseSeverity.HIGH,
+            "operations",
+            "Apple or a web push service did not take our key at Firebase in 10 min",
+            "each is tried again while it is of use; other devices get theirs",
+        ),
+        Category(
             "analytics_behind",
             CaseSeverity.LOW,
             "operations",

@@ -16,7 +16,7 @@ from notifications.states import DEVICE_MOVES, DeviceStatus
 from recovery import audit, idempotency
 from slotbase.lib.clock import Now
 from slotbase.lib.db import retry_on_conflict, transaction_required
-from slotbase.lib.sealing import seal
+from slotbase.lib.sealing import Unreadable, is_sealed, seal, unseal
 from slotbase.lib.states import require_move
 
 SUBJECT = "pushdevice"
@@ -109,6 +109,35 @@ def forget(*, user_id: UUID, device_id: UUID) -> None:
     if DeviceStatus.REVOKED in DEVICE_MOVES[device.status]:
         actor = audit.Actor.customer(user_id)
         end(device, DeviceStatus.REVOKED, why="signed out", actor=actor)
+
+
+@transaction_required
+def is_broken(device: PushDevice) -> bool:
+    """Whether it is the fault of a token that it cannot be read, not of SECRET_KEY.
+
+    It is if nothing was sealed at all, or if this token stands alone: those before and
+    after it can be read.
+    """
+    if not is_sealed(device.sealed_token):
+        return True
+    # A token is sealed when its app shows itself, so a key that is missing hides a
+    # whole run of them, up to some moment. Of the oldest nobody knows: it may be the
+    # last one of such a run. To wait costs nobody a device, to end it would.
+    seen_at = device.last_seen_at
+    others = PushDevice.objects.filter(status=DeviceStatus.ACTIVE).exclude(pk=device.pk)
+    before = others.filter(last_seen_at__lte=seen_at).order_by("-last_seen_at").first()
+    after = others.filter(last_seen_at__gt=seen_at).order_by("last_seen_at").first()
+    return before is not None and all(
+        _can_be_read(other) for other in (before, after) if other is not None
+    )
+
+
+def _can_be_read(device: PushDevice) -> bool:
+    try:
+        unseal(device.sealed_token)
+    except Unreadable:
+        return False
+    return True
 
 
 @transaction_required

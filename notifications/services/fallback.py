@@ -3,7 +3,7 @@
 from notifications.errors import UnknownTemplate
 from notifications.locks import lock_by_keys
 from notifications.models import Notification
-from notifications.services.messages import queue_message
+from notifications.services.messages import mail_key, queue_message
 from notifications.services.undeliverable import (
     close_undeliverable,
     must_arrive,
@@ -44,11 +44,11 @@ def tell_otherwise(mail: Notification, *, cause: str) -> None:
 def push_is_settled(push: Notification) -> None:
     """A push went out or is given up: what that means for its mail.
 
-    Call it once the state of the push is written. Nothing follows unless the mail is
-    lost; then its case closes, or opens if this was the last hope.
+    Call it once the state of the push is written, and have all that say the same locked
+    before the push (`lock_by_keys`): this locks them. Nothing follows unless the mail
+    is lost; then its case closes, or opens if this was the last hope.
     """
-    key, _, _ = push.dedupe_key.rpartition(":push:")
-    for mail in lock_by_keys(key):
+    for mail in lock_by_keys(mail_key(push)):
         if mail.channel == Channel.EMAIL and mail.status in LOST:
             tell_otherwise(mail, cause="neither mail nor push arrived")
 

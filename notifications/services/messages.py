@@ -107,6 +107,11 @@ def push_key(dedupe_key: str, device_id: UUID) -> str:
     return f"{dedupe_key}{PUSH_MARK}{device_id}"
 
 
+def mail_key(push: Notification) -> str:
+    """The key of the mail that says the same as a push, whether or not there is one."""
+    return push.dedupe_key.rpartition(PUSH_MARK)[0]
+
+
 def _pointless_from(not_before: datetime | None, not_after: datetime | None) -> Any:
     """A push is a hint: what comes late is in the mail."""
     due = Now() if not_before is None else Value(not_before, DateTimeField())

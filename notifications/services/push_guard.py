@@ -6,6 +6,8 @@ device. FCM then says in the words for a single device that this one is not know
 
 from datetime import timedelta
 
+from django.db.models import QuerySet
+
 from notifications.models import NotificationAttempt
 from notifications.states import Channel
 from recovery import conditions
@@ -14,6 +16,7 @@ from slotbase.providers.fcm.outcomes import (
     INVALID_ARGUMENT,
     INVALID_TOKEN,
     SENDER_ID_MISMATCH,
+    THIRD_PARTY_AUTH_ERROR,
 )
 
 WINDOW = timedelta(minutes=10)
@@ -33,16 +36,32 @@ def is_our_fault() -> bool:
 
 def find_refusals() -> conditions.Found:
     """The alert of messages that FCM refuses whatever the device."""
-    if INVALID_ARGUMENT in _codes_lately() or is_our_fault():
+    if _was_met_lately(INVALID_ARGUMENT) or is_our_fault():
         return {"fcm": "FCM refuses what is pushed: devices are left as they are"}
     return {}
 
 
+def find_refused_keys() -> conditions.Found:
+    """The alert of a key at Firebase that Apple or a web push service does not take."""
+    if _was_met_lately(THIRD_PARTY_AUTH_ERROR):
+        return {"fcm": "Apple's or the web push key at Firebase is missing or wrong"}
+    return {}
+
+
+def _was_met_lately(code: str) -> bool:
+    return _lately().filter(code=code).exists()
+
+
 def _codes_lately() -> list[str]:
-    lately = NotificationAttempt.objects.filter(
+    newest = _lately().order_by("-at")
+    return list(newest.values_list("code", flat=True)[:LOOKED_AT])
+
+
+def _lately() -> QuerySet[NotificationAttempt]:
+    return NotificationAttempt.objects.filter(
         at__gte=Now() - WINDOW, notification__channel=Channel.PUSH
     )
-    return list(lately.order_by("-at").values_list("code", flat=True)[:LOOKED_AT])
 
 
 conditions.register("push_refused", find_refusals)
+conditions.register("push_key_refused", find_refused_keys)

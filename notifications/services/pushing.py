@@ -13,27 +13,28 @@ from uuid import UUID
 
 from django.conf import settings
 
-from notifications.locks import lock_leased, lock_pushed_to
+from notifications.locks import lock_by_keys, lock_leased, lock_pushed_to
 from notifications.models import Notification, PushDevice
 from notifications.rendering import render_push
 from notifications.services import devices, push_guard
 from notifications.services.choices import is_wanted_still
 from notifications.services.fallback import push_is_settled
 from notifications.services.history import record_attempt, record_move
-from notifications.services.messages import PUSH_MARK, UNWRITTEN
+from notifications.services.messages import UNWRITTEN, mail_key
 from notifications.states import NOT_WANTED, Channel, DeviceStatus, NotificationStatus
 from recovery import audit, rowqueue
 from slotbase.lib.clock import Now, read_clock
 from slotbase.lib.db import retry_on_conflict, transaction_required
 from slotbase.lib.failpoints import failpoint
 from slotbase.lib.sealing import Unreadable, unseal
-from slotbase.providers.errors import Outcome
+from slotbase.providers.errors import Outcome, ProviderError
 from slotbase.providers.fcm import client
 from slotbase.providers.fcm.outcomes import TOKEN_IS_DEAD
 
 BY = audit.Actor.system("push")
 SENT = "done"  # the outcome of an attempt that has none of the four others
 UNREADABLE = "its token cannot be read any more"
+WRONG_KEY = "unreadable_token"
 
 
 @dataclass(frozen=True)
@@ -66,9 +67,7 @@ def _prepare(row: Notification) -> client.Push | Unsent:
     device, now = lock_pushed_to(_device_id_of(message)), read_clock()
     if unsent := _why_unsent(message, device, now):
         return unsent
-    try:
-        token = unseal(device.sealed_token)
-    except Unreadable:
+    if (token := _token_of(device)) is None:
         failed, of_then = NotificationStatus.FAILED, device.generation
         return Unsent(failed, UNREADABLE, unreadable=of_then)
     # Before anything is written: while FCM is away, rows stay as they are.
@@ -82,6 +81,23 @@ def _prepare(row: Notification) -> client.Push | Unsent:
     message.unsure_since, message.status = now, to
     message.save(update_fields=["rendered", "unsure_since", "status"])
     return _push_of(message, device, token, now)
+
+
+@transaction_required
+def _token_of(device: PushDevice) -> str | None:
+    """The token of a device; None if nobody will ever read it.
+
+    Raises:
+        ProviderError: it is not under SECRET_KEY nor its fallbacks. The right key would
+            mend all such devices, so nobody's is ended, and a person is told.
+    """
+    try:
+        return unseal(device.sealed_token)
+    except Unreadable:
+        if devices.is_broken(device):
+            return None
+        outcome, code = Outcome.CONFIGURATION, WRONG_KEY
+        raise ProviderError(outcome, provider="fcm", code=code) from None
 
 
 def _why_unsent(
@@ -136,8 +152,7 @@ def _push_of(
 
 def _collapse_key(message: Notification) -> str:
     """The same on each device, so that a copy takes the place of the first one."""
-    key, _, _ = message.dedupe_key.rpartition(PUSH_MARK)
-    return hashlib.sha256(key.encode()).hexdigest()[:32]
+    return hashlib.sha256(mail_key(message).encode()).hexdigest()[:32]
 
 
 def _ttl(message: Notification, now: datetime) -> timedelta:
@@ -148,8 +163,19 @@ def _ttl(message: Notification, now: datetime) -> timedelta:
 # --- What came of it ----------------------------------------------------------------
 
 
+@transaction_required
+def _lock(row: Notification) -> Notification:
+    """As `lock_leased`, with its mail and the other pushes, which its end may concern.
+
+    First of all, and in one order: two pushes of one message may end at one instant,
+    and each would wait for the other; or a cancellation, which withdraws them all.
+    """
+    lock_by_keys(mail_key(row))
+    return lock_leased(row)
+
+
 def _record(row: Notification, answer: str | Unsent) -> Mapping[str, Any]:
-    message = lock_leased(row)
+    message = _lock(row)
     if isinstance(answer, Unsent):
         return _put_aside(message, answer)
     record_attempt(message.pk, outcome=SENT)
@@ -171,7 +197,7 @@ def _fail(
     failure: rowqueue.Failure,
     is_over: bool,  # noqa: FBT001 - the queue's
 ) -> Mapping[str, Any]:
-    message = lock_leased(row)
+    message = _lock(row)
     is_begun = message.status == NotificationStatus.SENDING
     if is_begun and (failure.was_tried or failure.misconfigured):
         outcome = failure.outcome or "error"

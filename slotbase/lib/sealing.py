@@ -7,6 +7,8 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
 
 _PURPOSE = b"slotbase.sealing:"
+# Of Fernet: its version, and what stands around whole blocks of 16 bytes.
+_VERSION, _AROUND = b"\x80", 1 + 8 + 16 + 32
 
 
 class Unreadable(Exception):
@@ -28,6 +30,15 @@ def unseal(sealed: str) -> str:
         return _fernet().decrypt(sealed.encode()).decode()
     except InvalidToken:
         raise Unreadable from None
+
+
+def is_sealed(text: str) -> bool:
+    """Whether it looks as if `seal` had made it, under whatever key."""
+    try:
+        data = base64.urlsafe_b64decode(text)
+    except ValueError:
+        return False
+    return data.startswith(_VERSION) and (len(data) - _AROUND) % 16 == 0
 
 
 def _fernet() -> MultiFernet:

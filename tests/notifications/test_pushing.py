@@ -144,7 +144,6 @@ def test_what_is_too_late_is_not_sent(sandbox: Sandbox) -> None:
     [
         ("UNREGISTERED", {}, "unregistered"),
         ("SENDER_ID_MISMATCH", {}, "sender_id_mismatch"),
-        ("INVALID_ARGUMENT", {}, "invalid_token"),
         ("INVALID_ARGUMENT", {"field": "message.token"}, "invalid_token"),
     ],
 )
@@ -170,27 +169,40 @@ def test_a_device_that_fcm_does_not_know_is_invalid_at_once(
     assert invariants.find_violations() == []
 
 
-def test_a_message_with_a_bug_costs_nobody_a_device(sandbox: Sandbox) -> None:
+@pytest.mark.parametrize("named", [{}, {"field": "message.data[kind]"}])
+def test_a_message_with_a_bug_costs_nobody_a_device(
+    sandbox: Sandbox, named: dict[str, str]
+) -> None:
     """F80: INVALID_ARGUMENT that names no token is an alert, and the token is kept."""
-    device = register(token="t")
-    message = queue_push(device)
-    trouble(sandbox, "INVALID_ARGUMENT", "t", field="message.data[kind]")
+    messages = []
+    for token in (f"t-{number}" for number in range(6)):
+        trouble(sandbox, "INVALID_ARGUMENT", token, **named)
+        messages.append(queue_push(register(token=token)))
 
     send()
 
-    assert (now_of(device).status, state(message)) == ("ACTIVE", "FAILED")
-    assert attempts(message) == [("refused", "INVALID_ARGUMENT")]
-    assert pushing.push_guard.find_refusals() != {}
+    assert (invalid(), {state(message) for message in messages}) == (0, {"FAILED"})
+    assert attempts(messages[0]) == [("refused", "INVALID_ARGUMENT")]
+    lookout.look()
+    assert [alert.category for alert in Alert.objects.all()] == ["push_refused"]
     assert Case.objects.count() == 0
+
+
+#: What FCM says of one device as of all, if it is our fault.
+SUSPICIOUS = {
+    "INVALID_ARGUMENT": {"field": "message.token"},
+    "SENDER_ID_MISMATCH": {},
+}
 
 
 def push_to_many(sandbox: Sandbox, *, bad: int, good: int, error: str) -> None:
     """Refused pushes last, so that their devices are judged by all."""
+    named = SUSPICIOUS.get(error, {})
     for number in range(good):
         queue_push(register(token=f"good-{number}"))
     send()
     for number in range(bad):
-        trouble(sandbox, error, f"bad-{number}")
+        trouble(sandbox, error, f"bad-{number}", **named)
         queue_push(register(token=f"bad-{number}"))
         send()
 
@@ -199,7 +211,7 @@ def invalid() -> int:
     return PushDevice.objects.filter(status="INVALID").count()
 
 
-@pytest.mark.parametrize("error", ["INVALID_ARGUMENT", "SENDER_ID_MISMATCH"])
+@pytest.mark.parametrize("error", [*SUSPICIOUS])
 def test_if_more_than_a_fifth_is_refused_the_fault_is_ours(
     sandbox: Sandbox, error: str
 ) -> None:
@@ -207,7 +219,7 @@ def test_if_more_than_a_fifth_is_refused_the_fault_is_ours(
     assert invalid() == 4  # a fifth, and not more
     assert pushing.push_guard.find_refusals() == {}
 
-    trouble(sandbox, error, "one-more")
+    trouble(sandbox, error, "one-more", **SUSPICIOUS[error])
     device = register(token="one-more")
     message = queue_push(device)
     send()
@@ -319,17 +331,46 @@ def test_wrong_credentials_are_a_case_and_nobodys_device_is_touched(
     assert {state(message), state(other)} == {"SENT"}
 
 
-def test_trouble_with_apples_keys_is_a_case_as_well(sandbox: Sandbox) -> None:
-    """F81: THIRD_PARTY_AUTH is about our keys at Apple, not about the device."""
-    device = register(token="t", platform="IOS")
-    message = queue_push(device)
-    trouble(sandbox, "THIRD_PARTY_AUTH_ERROR", "t")
+def test_trouble_with_apples_key_is_an_alert_and_holds_up_nobody_else(
+    sandbox: Sandbox,
+) -> None:
+    """F81: however many iPhones there are; each is tried again as after any trouble."""
+    messages = []
+    for token in (f"iphone-{number}" for number in range(6)):
+        trouble(sandbox, "THIRD_PARTY_AUTH_ERROR", token, count=1)
+        messages.append(queue_push(register(token=token, platform="IOS")))
+    other = queue_push()
 
     send()
 
-    assert Case.objects.get().fingerprint == "provider_configuration:fcm"
-    assert (now_of(device).status, state(message)) == ("ACTIVE", "RETRY")
-    assert now_of(message).attempts == 0
+    assert {state(message) for message in messages} == {"RETRY"}
+    assert {attempts(message)[0] for message in messages} == {
+        ("not executed", "THIRD_PARTY_AUTH_ERROR")
+    }
+    assert (state(other), calls(sandbox)) == ("SENT", 7)
+    assert not PushDevice.objects.exclude(status="ACTIVE").exists()
+    assert not Case.objects.exists()
+    lookout.look(), lookout.look()
+    assert [alert.category for alert in Alert.objects.all()] == ["push_key_refused"]
+    make_due()
+    send()
+    assert {state(message) for message in messages} == {"SENT"}
+
+
+def test_with_apples_key_missing_an_iphone_is_tried_as_often_as_any_other(
+    sandbox: Sandbox, settings: Any
+) -> None:
+    """F81: and no longer than the push is of use."""
+    settings.PUSH_RETRY_SECONDS = [100]
+    message = queue_push(register(token="t", platform="IOS"))
+    trouble(sandbox, "THIRD_PARTY_AUTH_ERROR", "t")
+
+    send()
+    assert 70 < seconds_until_due(message) <= 120
+    make_due()
+    send()
+
+    assert (state(message), calls(sandbox)) == ("FAILED", 2)
 
 
 def test_while_fcm_is_left_alone_rows_stay_as_they_are(
@@ -411,24 +452,6 @@ def test_a_device_that_was_forgotten_gets_nothing(sandbox: Sandbox) -> None:
     send()
 
     assert (state(message), calls(sandbox)) == ("CANCELLED", 0)
-
-
-def test_a_token_that_cannot_be_read_is_given_up_until_it_registers_again(
-    sandbox: Sandbox, settings: Any
-) -> None:
-    alice = make_customer()
-    device = register(alice, "t")
-    message = queue_push(device)
-    settings.SECRET_KEY = "another-" + "0123456789abcdef" * 4
-
-    send()
-
-    assert (state(message), now_of(device).status) == ("FAILED", "INVALID")
-    assert calls(sandbox) == 0
-    assert register(alice, "t").status == "ACTIVE"
-    queue_push(device)
-    send()
-    assert len(sent(sandbox)) == 1
 
 
 # --- Privacy ------------------------------------------------------------------------

@@ -161,12 +161,12 @@ def test_without_the_lock_the_next_user_would_be_shown_it(
 
 
 def test_a_token_that_was_unreadable_then_does_not_end_the_registration_since(
-    monkeypatch: pytest.MonkeyPatch, settings: Any
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     alice = make_customer()
     device = register(alice, "t")
     message = queue_push(device)
-    settings.SECRET_KEY = "another-" + "0123456789abcdef" * 4
+    PushDevice.objects.update(sealed_token="broken")
     prepare = pushing._prepare
 
     def prepare_and_register(row: Notification) -> Any:

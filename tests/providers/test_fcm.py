@@ -116,10 +116,16 @@ def test_one_access_token_serves_many_pushes(sandbox: SandboxClient) -> None:
     [
         ("UNREGISTERED", {}, Outcome.REFUSED, "UNREGISTERED"),
         ("SENDER_ID_MISMATCH", {}, Outcome.REFUSED, "SENDER_ID_MISMATCH"),
-        ("INVALID_ARGUMENT", {}, Outcome.REFUSED, "INVALID_TOKEN"),
+        ("INVALID_ARGUMENT", {}, Outcome.REFUSED, "INVALID_ARGUMENT"),
         (
             "INVALID_ARGUMENT",
             {"field": "message.token"},
+            Outcome.REFUSED,
+            "INVALID_TOKEN",
+        ),
+        (
+            "INVALID_ARGUMENT",
+            {"field": "message.fid"},
             Outcome.REFUSED,
             "INVALID_TOKEN",
         ),
@@ -132,7 +138,7 @@ def test_one_access_token_serves_many_pushes(sandbox: SandboxClient) -> None:
         ("QUOTA_EXCEEDED", {}, Outcome.NOT_EXECUTED, "QUOTA_EXCEEDED"),
         ("UNAVAILABLE", {}, Outcome.NOT_EXECUTED, "UNAVAILABLE"),
         ("INTERNAL", {}, Outcome.NOT_EXECUTED, "INTERNAL"),
-        ("THIRD_PARTY_AUTH_ERROR", {}, Outcome.CONFIGURATION, "THIRD_PARTY_AUTH_ERROR"),
+        ("THIRD_PARTY_AUTH_ERROR", {}, Outcome.NOT_EXECUTED, "THIRD_PARTY_AUTH_ERROR"),
     ],
 )
 def test_each_error_of_a_device_is_known_after_one_call(
@@ -362,8 +368,11 @@ def test_the_breaker_keeps_calls_off(sandbox: SandboxClient) -> None:
     assert calls(sandbox) == 5
 
 
-def test_a_device_that_is_gone_says_nothing_of_fcm(sandbox: SandboxClient) -> None:
-    trouble(sandbox, "UNREGISTERED")
+@pytest.mark.parametrize("error", ["UNREGISTERED", "THIRD_PARTY_AUTH_ERROR"])
+def test_a_device_that_is_not_reached_says_nothing_of_fcm(
+    sandbox: SandboxClient, error: str
+) -> None:
+    trouble(sandbox, error)
     for _ in range(6):
         failure()
 

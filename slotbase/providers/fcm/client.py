@@ -53,7 +53,11 @@ def send_push(push: Push) -> str:
     with breaker:
         line = transport.line()
         line.authorize()
-        return _send(line, message)
+        answer = _send(line, message)
+    # Out here, since the breaker would keep off the devices that can be reached.
+    if isinstance(answer, ProviderError):
+        raise answer
+    return answer
 
 
 def require_ready() -> None:
@@ -106,14 +110,18 @@ def _make_message(push: Push) -> messaging.Message:
     return message
 
 
-def _send(line: transport.Line, message: messaging.Message) -> str:
+def _send(line: transport.Line, message: messaging.Message) -> str | ProviderError:
+    """An id, or the error that says nothing of FCM; any other one is raised."""
     try:
         name: Any = line.service.send(message)
     except ProviderError:
         raise
     except FirebaseError as error:
+        failure = _learn(outcomes.classify(error))
+        if failure.code == outcomes.THIRD_PARTY_AUTH_ERROR:
+            return failure
         # Without the error, whose text may quote the message.
-        raise _learn(outcomes.classify(error)) from None
+        raise failure from None
     except Exception:  # noqa: BLE001 - whatever broke in the SDK, it may have been sent
         raise _error(Outcome.UNKNOWN, "sdk_error") from None
     if not isinstance(name, str) or not name:

@@ -16,6 +16,14 @@ INVALID_TOKEN, INVALID_ARGUMENT = "INVALID_TOKEN", "INVALID_ARGUMENT"
 TOKEN_IS_DEAD = frozenset({UNREGISTERED, SENDER_ID_MISMATCH, INVALID_TOKEN})
 #: Our access token was not taken: another one may be.
 UNAUTHENTICATED = "UNAUTHENTICATED"
+#: Apple or a web push service does not take the key that Firebase has of us: FCM works,
+#: and so do the devices of others.
+THIRD_PARTY_AUTH_ERROR = "THIRD_PARTY_AUTH_ERROR"
+# Whatever the status that comes with them.
+_BY_CODE = {
+    **dict.fromkeys([*TOKEN_IS_DEAD, INVALID_ARGUMENT], Outcome.REFUSED),
+    THIRD_PARTY_AUTH_ERROR: Outcome.NOT_EXECUTED,
+}
 _TOKEN_FIELDS = frozenset({"message.token", "message.fid"})
 
 
@@ -41,8 +49,8 @@ def classify(error: FirebaseError) -> ProviderError:
 
 
 def _outcome_of(status: int, code: str, *, is_googles: bool) -> Outcome:
-    if code in TOKEN_IS_DEAD or code == INVALID_ARGUMENT:
-        return Outcome.REFUSED
+    if known := _BY_CODE.get(code):
+        return known
     # 404 without a device that is gone: the project or FCM_API_URL is wrong.
     if status in {401, 403, 404, 405}:
         return Outcome.CONFIGURATION
@@ -59,15 +67,13 @@ def _code_of(status: int, codes: list[str], fields: list[str], *, name: Any) -> 
         if code in TOKEN_IS_DEAD:
             return code
     if status == 400:
-        return INVALID_TOKEN if _is_of_the_token(codes, fields) else INVALID_ARGUMENT
+        return INVALID_TOKEN if _is_of_the_token(fields) else INVALID_ARGUMENT
     return next(iter(codes), name if isinstance(name, str) else f"http_{status}")
 
 
-def _is_of_the_token(codes: list[str], fields: list[str]) -> bool:
-    """Where fields are named, it is; FCM's own code alone speaks of the token, too."""
-    if fields:
-        return set(fields) <= _TOKEN_FIELDS
-    return INVALID_ARGUMENT in codes
+def _is_of_the_token(fields: list[str]) -> bool:
+    """If the answer names it. Without, FCM says the same of a message with a bug."""
+    return bool(fields) and set(fields) <= _TOKEN_FIELDS
 
 
 def _read_error(response: requests.Response) -> dict[str, Any]:
