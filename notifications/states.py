@@ -107,8 +107,9 @@ NOTIFICATION_MOVES: dict[str, frozenset[str]] = {
     NotificationStatus.FAILED: frozenset(),
     # The provider tells of it: it did go out.
     NotificationStatus.UNKNOWN: frozenset({NotificationStatus.SENT}),
-    NotificationStatus.CANCELLED: frozenset(),
-    NotificationStatus.EXPIRED: frozenset(),
+    # The same of one that may have gone out before nobody wanted it any more.
+    NotificationStatus.CANCELLED: frozenset({NotificationStatus.SENT}),
+    NotificationStatus.EXPIRED: frozenset({NotificationStatus.SENT}),
     NotificationStatus.SUPPRESSED: frozenset(),
 }
 

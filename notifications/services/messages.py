@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import DateTimeField, Value
+from django.db.models import DateTimeField, F, Q, Value
 from django.db.models.functions import Least
 
 from notifications.kinds import find_kind
@@ -26,6 +26,7 @@ from slotbase.lib.enqueue import after_commit
 BY = audit.Actor.system("messages")
 #: Between the key of a message and the device, in the key of its push.
 PUSH_MARK = ":push:"
+MAY_BE_OUT = "it may have gone out before"
 TASKS = {
     Channel.EMAIL: "notifications.send_email",
     Channel.PUSH: "notifications.send_push",
@@ -148,13 +149,16 @@ def is_queued(*, dedupe_key: str) -> bool:
 def count_withdrawn(*, subject_type: str, subject_id: Any, template: str) -> int:
     """How many messages of a kind about one thing were withdrawn before they went out.
 
-    As a part of a key: what was withdrawn can be said after all.
+    As a part of a key: what was withdrawn can be said after all. So it never becomes
+    less, also when one turns out to have gone out.
     """
+    is_withdrawn = Q(status=NotificationStatus.CANCELLED)
+    is_known_to_be_out = Q(sent_at__gte=F("not_after"))
     return Notification.objects.filter(
+        is_withdrawn | is_known_to_be_out,
         subject_type=subject_type,
         subject_id=str(subject_id),
         template=template,
-        status=NotificationStatus.CANCELLED,
         device=None,
     ).count()
 
@@ -177,11 +181,14 @@ def withdraw_about(*, subject_type: str, subject_id: Any, templates: set[str]) -
 @transaction_required
 def _withdraw(messages: Iterable[Notification]) -> None:
     for message in messages:
+        if message.next_run_at is None:
+            continue
         row = Notification.objects.filter(pk=message.pk)
-        if message.status == NotificationStatus.SENDING:
+        is_tried = message.unsure_since is not None
+        if is_tried:
             row.update(not_after=Now())
-        elif message.next_run_at is not None:
-            to = NotificationStatus.CANCELLED
-            record_move(message.pk, message.status, to, actor=BY)
+        if message.status != NotificationStatus.SENDING:
+            to, reason = NotificationStatus.CANCELLED, MAY_BE_OUT if is_tried else ""
+            record_move(message.pk, message.status, to, actor=BY, reason=reason)
             row.update(status=to, next_run_at=None, lease_token=None, lease_until=None)
             close_undeliverable(message, "Nobody wants it any more.")
