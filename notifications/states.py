@@ -74,6 +74,8 @@ NOTIFICATION_MOVES: dict[str, frozenset[str]] = {
     NotificationStatus.RETRY: frozenset(
         {
             NotificationStatus.SENDING,
+            # It surely did not go out, and its recipient has no address any more.
+            NotificationStatus.WAITING_FOR_ADDRESS,
             # The provider tells of it: the attempt before did succeed.
             NotificationStatus.SENT,
             NotificationStatus.FAILED,

@@ -100,7 +100,7 @@ def _prepare(row: Notification) -> Mail | Unsent | Held:
     to = NotificationStatus.SENDING
     record_move(message.pk, message.status, to, actor=BY)
     message.rendered = _freeze(message)
-    message.address_snapshot = message.address_snapshot or message.recipient.email
+    message.address_snapshot = _address_of(message)
     message.unsure_since, message.status = message.unsure_since or now, to
     message.save(
         update_fields=["rendered", "address_snapshot", "unsure_since", "status"]
@@ -113,7 +113,7 @@ def _why_unsent(message: Notification, now: datetime) -> Unsent | None:
         return unwanted
     if message.unsure_since is not None and message.unsure_since + KEY_LIFE <= now:
         return Unsent(NotificationStatus.UNKNOWN, "it may have gone out a day ago")
-    if address := message.address_snapshot or message.recipient.email:
+    if address := _address_of(message):
         return _why_suppressed(message, address)
     if message.created_at + UNADDRESSED_UNTIL <= now:
         return Unsent(NotificationStatus.FAILED, "no address")
@@ -123,11 +123,16 @@ def _why_unsent(message: Notification, now: datetime) -> Unsent | None:
 def _why_unwanted(message: Notification, now: datetime) -> Unsent | None:
     if message.not_after is not None and message.not_after <= now:
         return Unsent(NotificationStatus.EXPIRED, "nobody wants it any more")
-    # One that is on its way already is not taken back.
-    is_begun = message.status == NotificationStatus.SENDING
-    if is_begun or is_wanted_still(message):
+    # One that may have gone out already is not taken back.
+    if message.unsure_since is not None or is_wanted_still(message):
         return None
     return Unsent(NotificationStatus.SUPPRESSED, NOT_WANTED)
+
+
+def _address_of(message: Notification) -> str:
+    """Where it may have gone it goes again; else where its recipient is reached now."""
+    is_frozen = message.unsure_since is not None
+    return (message.address_snapshot if is_frozen else "") or message.recipient.email
 
 
 def _why_suppressed(message: Notification, address: str) -> Unsent | None:
