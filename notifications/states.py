@@ -104,7 +104,8 @@ NOTIFICATION_MOVES: dict[str, frozenset[str]] = {
     NotificationStatus.DELIVERED: frozenset(
         {NotificationStatus.BOUNCED, NotificationStatus.COMPLAINED}
     ),
-    NotificationStatus.BOUNCED: frozenset(),
+    # It came back for a while only, and then it was taken.
+    NotificationStatus.BOUNCED: frozenset({NotificationStatus.DELIVERED}),
     NotificationStatus.COMPLAINED: frozenset(),
     NotificationStatus.FAILED: frozenset(),
     # The provider tells of it: it did go out.

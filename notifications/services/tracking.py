@@ -7,7 +7,7 @@ from notifications.locks import lock_mail_of
 from notifications.models import Notification
 from notifications.services.fallback import leave_untold, tell_otherwise
 from notifications.services.history import record_move
-from notifications.services.suppression import suppress
+from notifications.services.suppression import find_suppression, suppress
 from notifications.services.undeliverable import close_undeliverable
 from notifications.states import (
     NOTIFICATION_MOVES,
@@ -101,12 +101,22 @@ def _is_unsure(mail: Notification) -> bool:
 def _record_state(mail: Notification, to: NotificationStatus | None) -> bool:
     if to is None or to not in NOTIFICATION_MOVES[mail.status]:
         return False
+    if _came_back_for_good(mail):
+        return False
     record_move(mail.pk, mail.status, to, actor=BY)
     Notification.objects.filter(pk=mail.pk).update(status=to)
     mail.status = to
     if to == NotificationStatus.BOUNCED:
         _say_that_it_came_back(mail)
+    if to == NotificationStatus.DELIVERED:
+        close_undeliverable(mail, "It was delivered after all.")
     return True
+
+
+def _came_back_for_good(mail: Notification) -> bool:
+    """Whether its bounce was a permanent one: those put the address on the list."""
+    is_back = mail.status == NotificationStatus.BOUNCED
+    return is_back and find_suppression(mail.address_snapshot) is not None
 
 
 @transaction_required

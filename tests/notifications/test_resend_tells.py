@@ -104,6 +104,40 @@ def test_only_a_permanent_bounce_puts_an_address_on_the_list(
     assert Case.objects.get().kind == "notification_undeliverable"
 
 
+@pytest.mark.case("notification_undeliverable", "closes")
+def test_a_mail_that_came_back_for_a_while_is_delivered_and_its_case_is_closed() -> (
+    None
+):
+    message = queue()
+    send()
+    tell(message, "bounced", bounce={"type": "Temporary"})
+    assert Case.objects.get().status == "OPEN"
+
+    tell(message, "delivered")
+
+    assert moves(message)[-2:] == ["BOUNCED", "DELIVERED"]
+    assert Case.objects.get().status == "RESOLVED"
+    assert not Suppression.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("type_", "more"),
+    [("bounced", {"bounce": {"type": "Permanent"}}), ("suppressed", {})],
+)
+def test_one_that_came_back_for_good_is_not_delivered_whatever_comes_late(
+    type_: str, more: dict[str, Any]
+) -> None:
+    message = queue()
+    send()
+    tell(message, type_, **more)
+
+    with pytest.raises(Ignored):
+        tell(message, "delivered")
+
+    assert now_of(message).status == "BOUNCED"
+    assert Case.objects.get().status == "OPEN"
+
+
 def test_an_address_on_the_list_gets_no_mail_and_nobody_is_called(
     sandbox: Sandbox,
 ) -> None:
