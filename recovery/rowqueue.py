@@ -237,8 +237,7 @@ def _record_failure(queue: RowQueue[Row], row: Row, failure: Failure) -> None:
     is_over = failure.is_final or (failure.was_tried and row.attempts > len(waits))
     values: dict[str, Any] = {"last_error": failure.error, "next_run_at": None}
     if not is_over:
-        usual = waits[row.attempts - 1] if failure.was_tried else PAUSE_SECONDS
-        seconds = min(failure.retry_after or usual, MAX_RETRY_AFTER_SECONDS)
+        seconds = _seconds_until_next(failure, waits, row.attempts)
         values["next_run_at"] = Now() + with_jitter(seconds)
     if not failure.was_tried:
         values["attempts"] = row.attempts - 1
@@ -247,6 +246,17 @@ def _record_failure(queue: RowQueue[Row], row: Row, failure: Failure) -> None:
     give_back_lease(row, values)
     if failure.misconfigured:
         _open_configuration_case(failure)
+
+
+def _seconds_until_next(failure: Failure, waits: Sequence[int], attempts: int) -> int:
+    """When the provider wants to be asked again, but never sooner than is usual.
+
+    One that says "in a second" each time would use up all attempts in a minute.
+    """
+    asked = min(failure.retry_after or 0, MAX_RETRY_AFTER_SECONDS)
+    if not failure.was_tried:
+        return asked or PAUSE_SECONDS  # it does not count, so it may be short
+    return max(asked, waits[attempts - 1])
 
 
 @transaction_required

@@ -39,6 +39,12 @@ from slotbase.providers.resend import client
 # Resend forgets a key after 24 hours: an hour less, for clocks and slow calls.
 KEY_LIFE = timedelta(hours=23)
 RATE_LIMIT_SECONDS = 1  # Resend counts its requests in a second
+#: What says nothing against a mail: it is asked for again, and loses no attempt.
+NOT_NOW = {
+    client.RATE_LIMIT: "too many calls at once",
+    client.IN_FLIGHT: "its call before is not answered yet",
+    **dict.fromkeys(client.QUOTAS, "a quota is used up"),
+}
 UNADDRESSED_CASE_AFTER = timedelta(hours=24)
 UNADDRESSED_UNTIL = timedelta(days=7)
 #: What Resend calls the id of our row in its webhooks.
@@ -242,8 +248,8 @@ def _fail(
         record_attempt(message.pk, outcome=outcome, code=failure.code)
         tally.count("mail_failed")
     unsure_since = _unsure_since(row, message, failure)
-    if failure.code in {client.RATE_LIMIT, *client.QUOTAS}:
-        return _wait_for_room(message, failure, unsure_since)
+    if reason := NOT_NOW.get(failure.code):
+        return _wait_for_resend(message, failure, unsure_since, reason)
     to = _state_after(message, is_over=is_over, is_unsure=unsure_since is not None)
     record_move(message.pk, message.status, to, actor=BY)
     if is_over:
@@ -252,13 +258,14 @@ def _fail(
 
 
 @transaction_required
-def _wait_for_room(
-    message: Notification, failure: rowqueue.Failure, unsure_since: datetime | None
+def _wait_for_resend(
+    message: Notification,
+    failure: rowqueue.Failure,
+    unsure_since: datetime | None,
+    reason: str,
 ) -> Mapping[str, Any]:
-    """Resend takes no more for a while, and this mail has lost no attempt by it."""
+    """Resend wants to be asked again, and this mail has lost no attempt by it."""
     to = _state_after(message, is_over=False, is_unsure=False)
-    is_quota = failure.code in client.QUOTAS
-    reason = "a quota is used up" if is_quota else "too many calls at once"
     record_move(message.pk, message.status, to, actor=BY, reason=reason)
     return {
         "status": to,
@@ -270,13 +277,14 @@ def _wait_for_room(
 
 @transaction_required
 def _hold_back(failure: rowqueue.Failure) -> timedelta:
-    """Let all mails wait, and say for how long the one that met it waits besides."""
+    """Let all mails wait, if need be, and say for how long this one waits besides."""
     if failure.code in client.QUOTAS:
         budget.pause(quota=failure.code, retry_after=failure.retry_after)
         return timedelta()
     asked = failure.retry_after or RATE_LIMIT_SECONDS
     seconds = min(asked, rowqueue.MAX_RETRY_AFTER_SECONDS)
-    budget.wait(seconds)
+    if failure.code == client.RATE_LIMIT:
+        budget.wait(seconds)
     return timedelta(seconds=seconds)
 
 

@@ -251,6 +251,19 @@ def test_when_to_come_back_is_honoured(sandbox: Sandbox, error: str) -> None:
     assert (state(message), len(sent(sandbox))) == ("SENT", 1)
 
 
+def test_who_is_asked_back_in_a_second_waits_as_long_as_is_usual(
+    sandbox: Sandbox,
+) -> None:
+    """Else all attempts would be used up within seconds."""
+    message = queue_push(register(token="t"))
+    trouble(sandbox, "UNAVAILABLE", "t", retry_after=1, count=1)
+
+    send()
+
+    assert 7 < seconds_until_due(message) <= 12
+    assert now_of(message).attempts == 1
+
+
 def test_a_failed_attempt_is_tried_again_less_and_less_often(sandbox: Sandbox) -> None:
     device = register(token="t")
     message = queue_push(device)

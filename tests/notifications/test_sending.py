@@ -343,6 +343,37 @@ def test_too_many_calls_cost_no_attempt_however_often(
     assert not Case.objects.exists()
 
 
+def test_while_its_first_call_is_in_flight_it_is_soon_asked_for_again(
+    sandbox: Sandbox, fault: Fault, settings: Any
+) -> None:
+    """However often: who asks finds out what came of that call, and sends nothing."""
+    settings.NOTIFICATION_RETRY_SECONDS = [60]
+    message = queue()
+    fault("reset_after_effect")
+    send()
+    unsure_since = now_of(message).unsure_since
+    fault("4xx", status=409, count=3)
+
+    for _ in range(3):
+        make_due()
+        send()
+        row = now_of(message)
+        assert (row.status, row.attempts) == ("RETRY", 1)
+        assert row.unsure_since == unsure_since
+        assert 0 < seconds_until_due(message) < 10
+    make_due()
+    send()
+
+    assert now_of(message).status == "SENT"
+    assert len(mails(sandbox)) == 1
+
+
+def seconds_until_due(message: Notification) -> float:
+    due_at = now_of(message).next_run_at
+    assert due_at is not None
+    return (due_at - read_clock()).total_seconds()
+
+
 def test_what_may_have_gone_out_stays_unsure_when_the_next_call_is_one_too_many(
     sandbox: Sandbox, fault: Fault
 ) -> None:
