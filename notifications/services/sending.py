@@ -5,8 +5,10 @@ only within that time (docs/explanation/how-slotbase-recovers.md).
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
+from time import monotonic
 from typing import Any
 
 from django.conf import settings
@@ -38,6 +40,7 @@ from slotbase.providers.resend import client
 
 # Resend forgets a key after 24 hours: an hour less, for clocks and slow calls.
 KEY_LIFE = timedelta(hours=23)
+SWEEP_SECONDS = 2  # as often as beat asks for a sweep (slotbase/schedule.py)
 RATE_LIMIT_SECONDS = 1  # Resend counts its requests in a second
 #: What says nothing against a mail: it is asked for again, and loses no attempt.
 NOT_NOW = {
@@ -79,8 +82,16 @@ class Mail:
 
 
 def send_due(**only: Any) -> int:
-    """Send the mails that are due; returns how many were tried."""
+    """Send the mails for which there is room now; returns how many were tried."""
     return rowqueue.run_due(QUEUE, channel=Channel.EMAIL, **only)
+
+
+def sweep() -> int:
+    """Send what is due until the next sweep begins, as fast as the budget allows."""
+    stop_at = monotonic() + SWEEP_SECONDS
+    has_room = partial(budget.wait_for_room, stop_at=stop_at)
+    queue = replace(QUEUE, has_room=has_room)
+    return rowqueue.run_due(queue, channel=Channel.EMAIL)
 
 
 def _send(row: Notification) -> str | Unsent | Held:
