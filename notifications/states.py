@@ -74,6 +74,8 @@ NOTIFICATION_MOVES: dict[str, frozenset[str]] = {
     NotificationStatus.RETRY: frozenset(
         {
             NotificationStatus.SENDING,
+            # It surely did not go out, and its recipient has no address any more.
+            NotificationStatus.WAITING_FOR_ADDRESS,
             # The provider tells of it: the attempt before did succeed.
             NotificationStatus.SENT,
             NotificationStatus.FAILED,
@@ -102,13 +104,15 @@ NOTIFICATION_MOVES: dict[str, frozenset[str]] = {
     NotificationStatus.DELIVERED: frozenset(
         {NotificationStatus.BOUNCED, NotificationStatus.COMPLAINED}
     ),
-    NotificationStatus.BOUNCED: frozenset(),
+    # It came back for a while only, and then it was taken.
+    NotificationStatus.BOUNCED: frozenset({NotificationStatus.DELIVERED}),
     NotificationStatus.COMPLAINED: frozenset(),
     NotificationStatus.FAILED: frozenset(),
     # The provider tells of it: it did go out.
     NotificationStatus.UNKNOWN: frozenset({NotificationStatus.SENT}),
-    NotificationStatus.CANCELLED: frozenset(),
-    NotificationStatus.EXPIRED: frozenset(),
+    # The same of one that may have gone out before nobody wanted it any more.
+    NotificationStatus.CANCELLED: frozenset({NotificationStatus.SENT}),
+    NotificationStatus.EXPIRED: frozenset({NotificationStatus.SENT}),
     NotificationStatus.SUPPRESSED: frozenset(),
 }
 

@@ -9,7 +9,10 @@ from notifications.services import device_retention, pushing, retention, sending
 @shared_task(name="notifications.send_email")
 def send_email(*, id: str = "", **_: object) -> None:  # noqa: A002 - of the row
     """Send one mail, or all that are due."""
-    sending.send_due(**({"id": id} if id else {}))
+    if id:
+        sending.send_due(id=id)
+    else:
+        sending.sweep()
 
 
 @shared_task(name="notifications.send_push")

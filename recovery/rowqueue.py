@@ -92,8 +92,6 @@ class RowQueue(Generic[Row]):
     provider: str = ""
     #: Whether its calls have effects there, beside answers: see `recovery.senders`.
     sends: bool = False
-    #: Whether no wait is shorter than ours, however soon the provider wants the next.
-    keeps_own_waits: bool = False
     #: Longer than its call may take; whoever dies is taken over after it.
     lease_seconds: int = LEASE_SECONDS
     #: The order in which the row of a turn is looked for; an index serves each.
@@ -240,7 +238,7 @@ def _record_failure(queue: RowQueue[Row], row: Row, failure: Failure) -> None:
     values: dict[str, Any] = {"last_error": failure.error, "next_run_at": None}
     if not is_over:
         usual = waits[row.attempts - 1] if failure.was_tried else PAUSE_SECONDS
-        values["next_run_at"] = Now() + _wait_after(queue, failure, usual)
+        values["next_run_at"] = Now() + _wait_after(failure, usual)
     if not failure.was_tried:
         values["attempts"] = row.attempts - 1
     values |= queue.fail(row, failure, is_over)
@@ -250,12 +248,16 @@ def _record_failure(queue: RowQueue[Row], row: Row, failure: Failure) -> None:
         _open_configuration_case(failure)
 
 
-def _wait_after(queue: RowQueue[Row], failure: Failure, usual: int) -> timedelta:
-    """Rows that failed part ways, and none comes before its provider wants it."""
+def _wait_after(failure: Failure, usual: int) -> timedelta:
+    """Rows that failed part ways, and none comes before its provider wants it.
+
+    Nor sooner than is usual, if it counts: a provider that says "in a second" each time
+    would use up all attempts in a minute.
+    """
     if not failure.retry_after:
         return with_jitter(usual)
     asked = min(failure.retry_after, MAX_RETRY_AFTER_SECONDS)
-    if queue.keeps_own_waits and failure.was_tried:
+    if failure.was_tried:
         asked = max(asked, usual)
     return timedelta(milliseconds=_jitter.randint(asked * 1000, asked * 1200))
 

@@ -173,7 +173,7 @@ STRIPE_API_BASE = env.str("STRIPE_API_BASE", default="https://api.stripe.com")
 STRIPE_API_VERSION = env.str("STRIPE_API_VERSION", default="2026-10-28.endive")
 RESEND_API_URL = env.str("RESEND_API_URL", default="https://api.resend.com")
 RESEND_REQUESTS_PER_SECOND = env.int("RESEND_REQUESTS_PER_SECOND", default=2)
-RESEND_BURST = env.int("RESEND_BURST", default=2)
+RESEND_BURST = env.int("RESEND_BURST", default=1)
 RESEND_API_KEY = env.str("RESEND_API_KEY", default="")
 # Who mails are from, such as `SlotBase <noreply@example.com>`; a domain of yours.
 EMAIL_FROM = env.str("EMAIL_FROM", default="")

@@ -18,7 +18,8 @@ class Notification(DueRow):
 
     `context` has ids, times, titles and amounts, never what identifies a person. What
     does (`rendered`, `address_snapshot`) is written right before the first sending, is
-    the same at each later one, and goes after NOTIFICATION_RETENTION_DAYS.
+    the same at each later one if it may have gone out, and goes after
+    NOTIFICATION_RETENTION_DAYS.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)

@@ -1,10 +1,12 @@
-"""How many calls a provider takes: one budget for all workers, and nobody sleeps.
+"""How many calls a provider takes: one budget for all workers.
 
-What is over the budget stays due; the next sweep goes on (ADR 0033).
+What is over the budget stays due. A sweep waits for room between two mails, and the
+next sweep goes on (ADR 0033).
 """
 
 import secrets
 from datetime import UTC, datetime, timedelta
+from time import monotonic, sleep
 from typing import Any
 from uuid import UUID
 
@@ -56,12 +58,28 @@ def order_of(turn: int) -> str:  # noqa: ARG001 - a sweep may end after its firs
 
 def has_room() -> bool:
     """Whether a mail may be sent now; it may be taken by others until it is."""
+    return _seconds_until_room() <= 0
+
+
+def wait_for_room(*, stop_at: float) -> bool:
+    """As `has_room`, but wait for it if it comes until `stop_at`, of `monotonic()`.
+
+    For sweeps, which hold no lease between two mails; beat starts one after the other.
+    """
+    while (seconds := _seconds_until_room()) > 0:
+        if monotonic() + seconds > stop_at:
+            return False
+        sleep(seconds)
+    return True
+
+
+def _seconds_until_room() -> float:
     budget = SendBudget.objects.filter(provider="resend").first()
     if budget is None:
-        return True
-    now = read_clock()
-    is_paused = budget.paused_until is not None and budget.paused_until > now
-    return not is_paused and budget.next_at <= now + _ahead()
+        return 0
+    free_at = budget.next_at - _ahead()
+    free_at = max(free_at, budget.paused_until or free_at)
+    return (free_at - read_clock()).total_seconds()
 
 
 @transaction_required

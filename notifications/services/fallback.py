@@ -41,6 +41,14 @@ def tell_otherwise(mail: Notification, *, cause: str) -> None:
 
 
 @transaction_required
+def leave_untold(mail: Notification, *, cause: str) -> None:
+    """A mail did not arrive that nobody wants any more: a closed case says so."""
+    if must_arrive(mail):
+        open_undeliverable(mail, cause=cause)
+        close_undeliverable(mail, "Nobody wants it any more.")
+
+
+@transaction_required
 def push_is_settled(push: Notification) -> None:
     """A push went out or is given up: what that means for its mail.
 

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import DateTimeField, Value
+from django.db.models import DateTimeField, F, Q, Value
 from django.db.models.functions import Least
 
 from notifications.kinds import find_kind
@@ -30,6 +30,7 @@ PUSH_MARK = ":push:"
 #: The text of a push until it is written. The version before takes whatever is due for
 #: a mail: of this, which has no HTML, it can make none, and it tries later (ADR 0037).
 UNWRITTEN = {"subject": "", "text": ""}
+MAY_BE_OUT = "it may have gone out before"
 TASKS = {
     Channel.EMAIL: "notifications.send_email",
     Channel.PUSH: "notifications.send_push",
@@ -163,18 +164,20 @@ def is_queued(*, dedupe_key: str) -> bool:
 def count_withdrawn(*, subject_type: str, subject_id: Any, template: str) -> int:
     """How many messages of a kind about one thing were withdrawn before they went out.
 
-    As a part of a key: what was withdrawn can be said after all. A mail and its pushes
-    are one message, which was said if the mail was; some people want pushes alone.
+    As a part of a key: what was withdrawn can be said after all. So it never becomes
+    less, also when one turns out to have gone out. A mail and the pushes that say the
+    same are one, also where there is no mail.
     """
-    about = {"subject_type": subject_type, "subject_id": str(subject_id)}
-    told = Notification.objects.filter(template=template, **about)
-    withdrawn, others = set[str](), set[str]()
-    for key, status in told.values_list("dedupe_key", "status"):
-        if status == NotificationStatus.CANCELLED:
-            withdrawn.add(key.partition(PUSH_MARK)[0])
-        else:
-            others.add(key)
-    return len(withdrawn - others)
+    is_withdrawn = Q(status=NotificationStatus.CANCELLED)
+    is_known_to_be_out = Q(sent_at__gte=F("not_after"))
+    withdrawn = Notification.objects.filter(
+        is_withdrawn | is_known_to_be_out,
+        subject_type=subject_type,
+        subject_id=str(subject_id),
+        template=template,
+    )
+    keys = withdrawn.values_list("dedupe_key", flat=True)
+    return len({key.partition(PUSH_MARK)[0] for key in keys})
 
 
 @transaction_required
@@ -194,22 +197,24 @@ def withdraw_about(*, subject_type: str, subject_id: Any, templates: set[str]) -
 
 @transaction_required
 def _withdraw(messages: Iterable[Notification]) -> None:
-    sending, by_status = NotificationStatus.SENDING, defaultdict(list)
+    alike = defaultdict(list)
     for message in messages:
-        if message.status == sending or message.next_run_at is not None:
-            by_status[message.status].append(message)
-    if on_their_way := by_status.pop(sending, []):
-        found = Notification.objects.filter(pk__in=_ids(on_their_way))
-        found.update(not_after=Now())
-    for status, waiting in by_status.items():
-        _cancel(waiting, status)
+        if message.next_run_at is not None:
+            is_tried = message.unsure_since is not None
+            alike[message.status, is_tried].append(message)
+    for (status, is_tried), waiting in alike.items():
+        if is_tried:
+            found = Notification.objects.filter(pk__in=_ids(waiting))
+            found.update(not_after=Now())
+        if status != NotificationStatus.SENDING:
+            _cancel(waiting, status, reason=MAY_BE_OUT if is_tried else "")
 
 
 @transaction_required
-def _cancel(waiting: list[Notification], status: str) -> None:
+def _cancel(waiting: list[Notification], status: str, *, reason: str) -> None:
     """End messages that are all in one status; only mails may have a case."""
     to, ids = NotificationStatus.CANCELLED, _ids(waiting)
-    record_moves(ids, status, to, actor=BY)
+    record_moves(ids, status, to, actor=BY, reason=reason)
     Notification.objects.filter(pk__in=ids).update(
         status=to, next_run_at=None, lease_token=None, lease_until=None
     )

@@ -258,6 +258,4 @@ QUEUE = rowqueue.RowQueue(
     retry_seconds=lambda _: settings.PUSH_RETRY_SECONDS,
     provider="fcm",
     sends=True,
-    # An outage of which FCM says "in a second" must not use up all attempts.
-    keeps_own_waits=True,
 )

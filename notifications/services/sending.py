@@ -5,8 +5,10 @@ only within that time (docs/explanation/how-slotbase-recovers.md).
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
+from time import monotonic
 from typing import Any
 
 from django.conf import settings
@@ -38,7 +40,14 @@ from slotbase.providers.resend import client
 
 # Resend forgets a key after 24 hours: an hour less, for clocks and slow calls.
 KEY_LIFE = timedelta(hours=23)
+SWEEP_SECONDS = 2  # as often as beat asks for a sweep (slotbase/schedule.py)
 RATE_LIMIT_SECONDS = 1  # Resend counts its requests in a second
+#: What says nothing against a mail: it is asked for again, and loses no attempt.
+NOT_NOW = {
+    client.RATE_LIMIT: "too many calls at once",
+    client.IN_FLIGHT: "its call before is not answered yet",
+    **dict.fromkeys(client.QUOTAS, "a quota is used up"),
+}
 UNADDRESSED_CASE_AFTER = timedelta(hours=24)
 UNADDRESSED_UNTIL = timedelta(days=7)
 #: What Resend calls the id of our row in its webhooks.
@@ -73,8 +82,16 @@ class Mail:
 
 
 def send_due(**only: Any) -> int:
-    """Send the mails that are due; returns how many were tried."""
+    """Send the mails for which there is room now; returns how many were tried."""
     return rowqueue.run_due(QUEUE, channel=Channel.EMAIL, **only)
+
+
+def sweep() -> int:
+    """Send what is due until the next sweep begins, as fast as the budget allows."""
+    stop_at = monotonic() + SWEEP_SECONDS
+    has_room = partial(budget.wait_for_room, stop_at=stop_at)
+    queue = replace(QUEUE, has_room=has_room)
+    return rowqueue.run_due(queue, channel=Channel.EMAIL)
 
 
 def _send(row: Notification) -> str | Unsent | Held:
@@ -100,7 +117,7 @@ def _prepare(row: Notification) -> Mail | Unsent | Held:
     to = NotificationStatus.SENDING
     record_move(message.pk, message.status, to, actor=BY)
     message.rendered = _freeze(message)
-    message.address_snapshot = message.address_snapshot or message.recipient.email
+    message.address_snapshot = _address_of(message)
     message.unsure_since, message.status = message.unsure_since or now, to
     message.save(
         update_fields=["rendered", "address_snapshot", "unsure_since", "status"]
@@ -113,7 +130,7 @@ def _why_unsent(message: Notification, now: datetime) -> Unsent | None:
         return unwanted
     if message.unsure_since is not None and message.unsure_since + KEY_LIFE <= now:
         return Unsent(NotificationStatus.UNKNOWN, "it may have gone out a day ago")
-    if address := message.address_snapshot or message.recipient.email:
+    if address := _address_of(message):
         return _why_suppressed(message, address)
     if message.created_at + UNADDRESSED_UNTIL <= now:
         return Unsent(NotificationStatus.FAILED, "no address")
@@ -123,11 +140,16 @@ def _why_unsent(message: Notification, now: datetime) -> Unsent | None:
 def _why_unwanted(message: Notification, now: datetime) -> Unsent | None:
     if message.not_after is not None and message.not_after <= now:
         return Unsent(NotificationStatus.EXPIRED, "nobody wants it any more")
-    # One that is on its way already is not taken back.
-    is_begun = message.status == NotificationStatus.SENDING
-    if is_begun or is_wanted_still(message):
+    # One that may have gone out already is not taken back.
+    if message.unsure_since is not None or is_wanted_still(message):
         return None
     return Unsent(NotificationStatus.SUPPRESSED, NOT_WANTED)
+
+
+def _address_of(message: Notification) -> str:
+    """Where it may have gone it goes again; else where its recipient is reached now."""
+    is_frozen = message.unsure_since is not None
+    return (message.address_snapshot if is_frozen else "") or message.recipient.email
 
 
 def _why_suppressed(message: Notification, address: str) -> Unsent | None:
@@ -237,8 +259,8 @@ def _fail(
         record_attempt(message.pk, outcome=outcome, code=failure.code)
         tally.count("mail_failed")
     unsure_since = _unsure_since(row, message, failure)
-    if failure.code in {client.RATE_LIMIT, *client.QUOTAS}:
-        return _wait_for_room(message, failure, unsure_since)
+    if reason := NOT_NOW.get(failure.code):
+        return _wait_for_resend(message, failure, unsure_since, reason)
     to = _state_after(message, is_over=is_over, is_unsure=unsure_since is not None)
     record_move(message.pk, message.status, to, actor=BY)
     if is_over:
@@ -247,13 +269,14 @@ def _fail(
 
 
 @transaction_required
-def _wait_for_room(
-    message: Notification, failure: rowqueue.Failure, unsure_since: datetime | None
+def _wait_for_resend(
+    message: Notification,
+    failure: rowqueue.Failure,
+    unsure_since: datetime | None,
+    reason: str,
 ) -> Mapping[str, Any]:
-    """Resend takes no more for a while, and this mail has lost no attempt by it."""
+    """Resend wants to be asked again, and this mail has lost no attempt by it."""
     to = _state_after(message, is_over=False, is_unsure=False)
-    is_quota = failure.code in client.QUOTAS
-    reason = "a quota is used up" if is_quota else "too many calls at once"
     record_move(message.pk, message.status, to, actor=BY, reason=reason)
     return {
         "status": to,
@@ -265,13 +288,14 @@ def _wait_for_room(
 
 @transaction_required
 def _hold_back(failure: rowqueue.Failure) -> timedelta:
-    """Let all mails wait, and say for how long the one that met it waits besides."""
+    """Let all mails wait, if need be, and say for how long this one waits besides."""
     if failure.code in client.QUOTAS:
         budget.pause(quota=failure.code, retry_after=failure.retry_after)
         return timedelta()
     asked = failure.retry_after or RATE_LIMIT_SECONDS
     seconds = min(asked, rowqueue.MAX_RETRY_AFTER_SECONDS)
-    budget.wait(seconds)
+    if failure.code == client.RATE_LIMIT:
+        budget.wait(seconds)
     return timedelta(seconds=seconds)
 
 

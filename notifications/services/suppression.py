@@ -36,15 +36,16 @@ def find_suppression(address: str) -> Suppression | None:
 @transaction_required
 def suppress(
     *, address: str, reason: SuppressionReason, user_id: UUID, detail: str = ""
-) -> None:
-    """Send no more mails to an address; one that is on the list already stays so."""
+) -> bool:
+    """Send no more mails to an address; returns whether it was not on the list yet."""
     if not address or find_suppression(address):
-        return
+        return False
     new = Suppression(
         address_hash=hash_of(address), reason=reason, detail=detail, user_id=user_id
     )
     Suppression.objects.bulk_create([new], ignore_conflicts=True)
-    if Suppression.objects.filter(pk=new.pk).exists():
+    is_new = Suppression.objects.filter(pk=new.pk).exists()
+    if is_new:
         audit.record(
             actor=audit.Actor.system("email"),
             action="suppression.added",
@@ -52,6 +53,7 @@ def suppress(
             ids=[new.pk],
             reason=reason,
         )
+    return is_new
 
 
 @retry_on_conflict

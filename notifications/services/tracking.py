@@ -5,9 +5,9 @@ from enum import StrEnum
 
 from notifications.locks import lock_mail_of
 from notifications.models import Notification
-from notifications.services.fallback import tell_otherwise
+from notifications.services.fallback import leave_untold, tell_otherwise
 from notifications.services.history import record_move
-from notifications.services.suppression import suppress
+from notifications.services.suppression import find_suppression, suppress
 from notifications.services.undeliverable import close_undeliverable
 from notifications.states import (
     NOTIFICATION_MOVES,
@@ -28,6 +28,8 @@ UNSURE = frozenset(
         NotificationStatus.UNKNOWN,
     }
 )
+# So may these, if they were tried before nobody wanted them any more.
+UNWANTED = frozenset({NotificationStatus.CANCELLED, NotificationStatus.EXPIRED})
 
 
 @dataclass(frozen=True)
@@ -61,19 +63,17 @@ def record_fact(fact: Fact) -> Result:
         return Result.NOT_OURS
     if mail.lease_until is not None and mail.lease_until > read_clock():
         return Result.TOO_EARLY
-    is_news = _record_sent(mail, fact.provider_id)
-    if mail.status not in WENT_OUT:
-        return Result.KNOWN
-    if fact.suppresses:
-        _suppress(mail, fact.suppresses)
-    is_news |= _record_state(mail, fact.to)
+    # Whatever we know of the mail: its address is not written to again.
+    is_news = _suppress(mail, fact.suppresses)
+    is_news |= _record_sent(mail, fact.provider_id)
+    is_news |= mail.status in WENT_OUT and _record_state(mail, fact.to)
     return Result.CHANGED if is_news else Result.KNOWN
 
 
 @transaction_required
 def _record_sent(mail: Notification, provider_id: str) -> bool:
     """That there is news of it proves that it went out."""
-    if mail.status not in UNSURE:
+    if not _is_unsure(mail):
         return False
     to = NotificationStatus.SENT
     record_move(mail.pk, mail.status, to, actor=BY, reason="Resend tells of it")
@@ -92,19 +92,45 @@ def _record_sent(mail: Notification, provider_id: str) -> bool:
     return True
 
 
+def _is_unsure(mail: Notification) -> bool:
+    is_unwanted_yet_tried = mail.status in UNWANTED and mail.unsure_since is not None
+    return mail.status in UNSURE or is_unwanted_yet_tried
+
+
 @transaction_required
 def _record_state(mail: Notification, to: NotificationStatus | None) -> bool:
     if to is None or to not in NOTIFICATION_MOVES[mail.status]:
+        return False
+    if _came_back_for_good(mail):
         return False
     record_move(mail.pk, mail.status, to, actor=BY)
     Notification.objects.filter(pk=mail.pk).update(status=to)
     mail.status = to
     if to == NotificationStatus.BOUNCED:
-        tell_otherwise(mail, cause="the mail came back")
+        _say_that_it_came_back(mail)
+    if to == NotificationStatus.DELIVERED:
+        close_undeliverable(mail, "It was delivered after all.")
     return True
 
 
+def _came_back_for_good(mail: Notification) -> bool:
+    """Whether its bounce was a permanent one: those put the address on the list."""
+    is_back = mail.status == NotificationStatus.BOUNCED
+    return is_back and find_suppression(mail.address_snapshot) is not None
+
+
 @transaction_required
-def _suppress(mail: Notification, reason: SuppressionReason) -> None:
+def _say_that_it_came_back(mail: Notification) -> None:
+    cause = "the mail came back"
+    if mail.not_after is not None and mail.not_after <= read_clock():
+        leave_untold(mail, cause=cause)
+    else:
+        tell_otherwise(mail, cause=cause)
+
+
+@transaction_required
+def _suppress(mail: Notification, reason: SuppressionReason | None) -> bool:
     address = mail.address_snapshot
-    suppress(address=address, reason=reason, user_id=mail.recipient_id)
+    return reason is not None and suppress(
+        address=address, reason=reason, user_id=mail.recipient_id
+    )

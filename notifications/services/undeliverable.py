@@ -55,8 +55,8 @@ cases.register(
         opened_when="a mail was refused for good, came back, is out of attempts or its"
         " address is suppressed, and no push told it; or it is unsure for 23 hours, or"
         " without an address for a day",
-        closes_itself_when="it is sent after all, also by push, or nobody wants it"
-        " any more",
+        closes_itself_when="it is sent or delivered after all, also by push, or nobody"
+        " wants it any more",
         actions=("resend", "called"),
     )
 )

@@ -1,18 +1,21 @@
 """Mails go out within the budget of all workers, the most urgent and newest first."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from django.db import transaction
 
-from notifications.models import Notification, SendBudget
+from notifications.models import Notification, NotificationAttempt, SendBudget
 from notifications.services import budget, sending
 from notifications.services.budget import MOST_URGENT
+from notifications.tasks import send_email
 from recovery import rowqueue
 from recovery.models import Case
 from recovery.rowqueue import OLDEST
 from slotbase.lib.clock import Now, read_clock
+from slotbase.schedule import SCHEDULE
 from tests.adversity import Clock
 from tests.concurrency.race import at_once
 from tests.conftest import Sandbox
@@ -248,6 +251,95 @@ def test_a_quota_is_full_again_with_the_next_day_or_month(
         budget.pause(quota=quota, retry_after=retry_after)
 
     assert SendBudget.objects.get().paused_until == until
+
+
+class Time:
+    """It passes while somebody sleeps, and not otherwise."""
+
+    def __init__(self, clock: Clock, patch: pytest.MonkeyPatch) -> None:
+        self._clock, self._now = clock, read_clock()
+        self.sleep(0)
+        patch.setattr(budget, "sleep", self.sleep)
+        for module in (budget, sending):
+            patch.setattr(module, "monotonic", self.monotonic)
+
+    def monotonic(self) -> float:
+        return self._now.timestamp()
+
+    def sleep(self, seconds: float) -> None:
+        self._now += timedelta(seconds=seconds)
+        self._clock.stop_at(self._now)
+
+    def sweep_for(self, seconds: int, *, by: Callable[[], int]) -> None:
+        """As beat does, which has nothing done before it is time."""
+        for _ in range(0, seconds, sending.SWEEP_SECONDS):
+            began_at = self._now
+            by()
+            is_late = self._now - began_at
+            self.sleep(sending.SWEEP_SECONDS - is_late.total_seconds())
+
+
+@pytest.mark.parametrize(
+    ("by", "number"), [(sending.sweep, 48), (sending.send_due, 12)]
+)
+def test_a_backlog_goes_out_at_the_full_budget_and_never_above_it(
+    settings: Any,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    by: Callable[[], int],
+    number: int,
+) -> None:
+    """F79: 5,000 mails take 42 minutes; if sweeps did not wait, it would be hours."""
+    settings.RESEND_REQUESTS_PER_SECOND, settings.RESEND_BURST = 2, 1
+    for each in range(60):
+        queue(dedupe_key=str(each), subject_id=str(each))
+    time = Time(clock, monkeypatch)
+
+    time.sweep_for(24, by=by)
+
+    sent = sorted(NotificationAttempt.objects.values_list("at", flat=True))
+    assert number <= len(sent) <= number + 1
+    third_after = zip(sent, sent[2:], strict=False)
+    assert all(later - at >= timedelta(seconds=1) for at, later in third_after)
+
+
+@pytest.mark.parametrize(("burst", "is_kept"), [(1, True), (6, False)])
+def test_resends_own_limit_is_kept_while_a_backlog_goes_out(
+    sandbox: Sandbox, settings: Any, burst: int, *, is_kept: bool
+) -> None:
+    """In real seconds. A burst that uses up the budget without waiting does not."""
+    settings.RESEND_REQUESTS_PER_SECOND, settings.RESEND_BURST = 3, burst
+    sandbox.post("/_sandbox/resend/limits", {"per_second": 4})
+    for each in range(30):
+        queue(dedupe_key=str(each), subject_id=str(each))
+
+    sending.sweep()
+    sending.sweep()
+
+    assert (calls(sandbox) == len(mails(sandbox))) is is_kept
+    if is_kept:
+        assert 8 <= len(mails(sandbox)) <= 14
+
+
+def test_a_sweep_goes_on_until_the_next_one_begins() -> None:
+    assert SCHEDULE["send mails"].seconds == sending.SWEEP_SECONDS
+
+
+@pytest.mark.usefixtures("_slow")
+def test_nobody_waits_for_what_the_next_sweep_can_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nor does whoever is woken for one mail, however soon there is room."""
+    slept: list[float] = []
+    monkeypatch.setattr(budget, "sleep", slept.append)
+    messages = [queue(dedupe_key=str(number)) for number in range(4)]
+
+    assert sending.sweep() == 2
+    pass_seconds(9.5)
+    send_email(id=messages[-1].pk)
+
+    assert slept == []
+    assert Notification.objects.filter(status="SENT").count() == 2
 
 
 def test_a_call_is_worth_its_part_of_a_second(settings: Any) -> None:

@@ -1,5 +1,6 @@
 """What people choose to hear of: kept, followed, and never for money."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -25,6 +26,7 @@ from tests.notifications.conftest import (
     mails,
     make_addressee,
     make_device,
+    make_due,
     queue,
     send,
     suppress,
@@ -119,6 +121,23 @@ def test_a_choice_since_it_was_queued_counts_when_it_is_sent(sandbox: Sandbox) -
     assert last is not None
     assert (last.to_state, last.reason) == ("SUPPRESSED", NOT_WANTED)
     assert (mails(sandbox), Case.objects.count()) == ([], 0)
+
+
+def test_what_may_have_gone_out_before_the_choice_is_found_out(
+    sandbox: Sandbox, fault: Callable[..., None]
+) -> None:
+    """Whoever stopped it would never know."""
+    alice = make_addressee()
+    queue_offer(alice)
+    fault("reset_after_effect")
+    send()
+    choose(alice)
+    make_due()
+
+    send()
+
+    assert Notification.objects.get(recipient=alice).status == NotificationStatus.SENT
+    assert len(mails(sandbox)) == 1
 
 
 def test_without_the_look_before_sending_it_would_go_out(

@@ -12,10 +12,11 @@ from notifications.handlers import _read, _record
 from notifications.models import Notification, PushDevice, Suppression
 from notifications.services.fallback import push_is_settled
 from notifications.services.history import record_move
+from notifications.services.messages import count_withdrawn
 from notifications.services.suppression import find_suppression
 from recovery import audit
 from recovery.inbox import Ignored, NotPlaced
-from recovery.models import Case, InboxEvent
+from recovery.models import AuditEntry, Case, InboxEvent
 from slotbase.lib.clock import Now
 from slotbase.sandbox.resend.provider import _event
 from tests.concurrency.race import at_once
@@ -29,7 +30,7 @@ from tests.notifications.conftest import (
     queue,
     send,
 )
-from tests.notifications.test_sending import Fault, moves, now_of
+from tests.notifications.test_sending import Fault, moves, now_of, withdraw_now
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -43,6 +44,15 @@ def tell(message: Notification, type_: str, *, id_: str = "", **more: Any) -> No
     data = {"email_id": known, "tags": {"notification": str(message.pk)}, **more}
     with transaction.atomic():
         _record(InboxEvent(type=f"email.{type_}", payload={"data": data}), None)
+
+
+@transaction.atomic
+def count_withdrawn_of(message: Notification) -> int:
+    return count_withdrawn(
+        subject_type=message.subject_type,
+        subject_id=message.subject_id,
+        template=message.template,
+    )
 
 
 def device_of(message: Notification) -> PushDevice:
@@ -93,6 +103,40 @@ def test_only_a_permanent_bounce_puts_an_address_on_the_list(
     assert now_of(message).status == "BOUNCED"
     assert Suppression.objects.count() == listed
     assert Case.objects.get().kind == "notification_undeliverable"
+
+
+@pytest.mark.case("notification_undeliverable", "closes")
+def test_a_mail_that_came_back_for_a_while_is_delivered_and_its_case_is_closed() -> (
+    None
+):
+    message = queue()
+    send()
+    tell(message, "bounced", bounce={"type": "Temporary"})
+    assert Case.objects.get().status == "OPEN"
+
+    tell(message, "delivered")
+
+    assert moves(message)[-2:] == ["BOUNCED", "DELIVERED"]
+    assert Case.objects.get().status == "RESOLVED"
+    assert not Suppression.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("type_", "more"),
+    [("bounced", {"bounce": {"type": "Permanent"}}), ("suppressed", {})],
+)
+def test_one_that_came_back_for_good_is_not_delivered_whatever_comes_late(
+    type_: str, more: dict[str, Any]
+) -> None:
+    message = queue()
+    send()
+    tell(message, type_, **more)
+
+    with pytest.raises(Ignored):
+        tell(message, "delivered")
+
+    assert now_of(message).status == "BOUNCED"
+    assert Case.objects.get().status == "OPEN"
 
 
 def test_an_address_on_the_list_gets_no_mail_and_nobody_is_called(
@@ -167,6 +211,109 @@ def test_an_event_proves_that_a_mail_went_out_whose_answer_was_lost(
     row = now_of(message)
     assert (row.status, row.provider_id) == ("DELIVERED", mail["id"])
     assert len(mails(sandbox)) == 1
+
+
+def lose_answer(
+    message: Notification, sandbox: Sandbox, fault: Fault, *, then: str
+) -> str:
+    """It goes out without our knowing, and is withdrawn or over; Resend's id of it."""
+    fault("reset_after_effect")
+    send()
+    if then == "EXPIRED":
+        make_due(not_after=Now())
+        send()
+    else:
+        withdraw_now(message)
+    assert now_of(message).status == then
+    (mail,) = mails(sandbox)
+    return str(mail["id"])
+
+
+@pytest.mark.parametrize("then", ["CANCELLED", "EXPIRED"])
+@pytest.mark.parametrize(
+    ("type_", "status", "listed"),
+    [
+        ("sent", "SENT", []),
+        ("delivered", "DELIVERED", []),
+        ("complained", "COMPLAINED", ["COMPLAINED"]),
+        ("bounced", "BOUNCED", ["BOUNCED"]),
+    ],
+)
+def test_what_had_gone_out_before_nobody_wanted_it_is_told_of(
+    sandbox: Sandbox,
+    fault: Fault,
+    then: str,
+    type_: str,
+    status: str,
+    listed: list[str],
+) -> None:
+    """F76: who complains of it gets no more mails, though it was withdrawn."""
+    message = queue()
+    device_of(message)
+    id_ = lose_answer(message, sandbox, fault, then=then)
+
+    tell(message, type_, id_=id_, bounce={"type": "Permanent"})
+
+    row = now_of(message)
+    assert (row.status, row.provider_id, row.unsure_since) == (status, id_, None)
+    assert moves(message)[3:5] == [then, "SENT"]
+    assert list(Suppression.objects.values_list("reason", flat=True)) == listed
+    # Nobody wants it any more: it is not pushed, and nobody is called.
+    assert not Notification.objects.filter(channel="PUSH").exists()
+    assert not Case.objects.exclude(status="RESOLVED").exists()
+
+
+def test_what_was_withdrawn_without_a_call_stays_so(fault: Fault) -> None:
+    message = queue()
+    fault("4xx", status=403)
+    send()
+    withdraw_now(message)
+
+    with pytest.raises(Ignored):
+        tell(message, "delivered", id_="x")
+
+    assert now_of(message).status == "CANCELLED"
+
+
+def test_a_complaint_counts_whatever_became_of_its_mail(fault: Fault) -> None:
+    message = queue()
+    fault("4xx", status=422)
+    send()
+    assert now_of(message).status == "FAILED"
+
+    tell(message, "complained", id_="x")
+
+    assert Suppression.objects.get().reason == "COMPLAINED"
+    with pytest.raises(Ignored):
+        tell(message, "complained", id_="x")
+
+
+@pytest.mark.parametrize("is_out", [False, True])
+def test_of_what_was_withdrawn_it_is_said_whether_it_may_have_gone_out(
+    fault: Fault, *, is_out: bool
+) -> None:
+    message = queue()
+    if is_out:
+        fault("reset_after_effect")
+        send()
+
+    withdraw_now(message)
+
+    last = AuditEntry.objects.filter(subject_id=str(message.pk)).latest("id")
+    assert last.reason == ("it may have gone out before" if is_out else "")
+
+
+def test_what_was_withdrawn_stays_counted_when_it_turns_out_to_be_sent(
+    sandbox: Sandbox, fault: Fault
+) -> None:
+    """The count is part of the next key: if it sank, that would be taken already."""
+    message = queue()
+    id_ = lose_answer(message, sandbox, fault, then="CANCELLED")
+    assert count_withdrawn_of(message) == 1
+
+    tell(message, "delivered", id_=id_)
+
+    assert count_withdrawn_of(message) == 1
 
 
 def test_an_event_closes_the_case_of_what_was_unknown(

@@ -22,6 +22,7 @@ from tests.notifications.conftest import (
     make_due,
     queue,
     send,
+    suppress,
 )
 
 pytestmark = [
@@ -132,6 +133,61 @@ def test_a_changed_name_or_template_does_not_change_what_is_sent_again(
     (mail,) = mails(sandbox)
     assert now_of(message).provider_id == mail["id"]
     assert mail["to"] == ["alice@example.com"]
+
+
+@pytest.mark.parametrize("kind", [{"status": 403}, {"status": 429}])
+def test_what_surely_did_not_go_out_goes_to_where_its_recipient_is_now(
+    sandbox: Sandbox, fault: Fault, kind: dict[str, int]
+) -> None:
+    """And it is today's address that must not be on the list."""
+    message = queue()
+    fault("4xx", **kind)
+    send()
+    suppress(message.recipient)
+
+    User.objects.update(email="another@example.com")
+    try_again()
+
+    (mail,) = mails(sandbox)
+    assert mail["to"] == ["another@example.com"]
+    assert now_of(message).address_snapshot == "another@example.com"
+
+
+def test_what_surely_did_not_go_out_is_not_sent_to_a_new_address_on_the_list(
+    sandbox: Sandbox, fault: Fault
+) -> None:
+    message = queue()
+    fault("4xx", status=403)
+    send()
+    suppress(message.recipient, address="another@example.com")
+
+    User.objects.update(email="another@example.com")
+    try_again()
+
+    assert (now_of(message).status, mails(sandbox)) == ("SUPPRESSED", [])
+
+
+def test_what_surely_did_not_go_out_waits_when_there_is_no_address_any_more(
+    sandbox: Sandbox, fault: Fault
+) -> None:
+    message = queue()
+    fault("4xx", status=403)
+    send()
+
+    User.objects.update(email="")
+    try_again()
+
+    assert now_of(message).status == "WAITING_FOR_ADDRESS"
+    User.objects.update(email="another@example.com")
+    try_again()
+    assert [mail["to"] for mail in mails(sandbox)] == [["another@example.com"]]
+
+
+def try_again() -> None:
+    """A minute later, as far as the case of our credentials is concerned."""
+    Case.objects.update(last_seen_at=read_clock() - timedelta(minutes=2))
+    make_due()
+    send()
 
 
 def test_if_it_were_written_anew_resend_would_refuse_it(
@@ -285,6 +341,37 @@ def test_too_many_calls_cost_no_attempt_however_often(
     assert now_of(message).status == "SENT"
     assert len(mails(sandbox)) == 1
     assert not Case.objects.exists()
+
+
+def test_while_its_first_call_is_in_flight_it_is_soon_asked_for_again(
+    sandbox: Sandbox, fault: Fault, settings: Any
+) -> None:
+    """However often: who asks finds out what came of that call, and sends nothing."""
+    settings.NOTIFICATION_RETRY_SECONDS = [60]
+    message = queue()
+    fault("reset_after_effect")
+    send()
+    unsure_since = now_of(message).unsure_since
+    fault("4xx", status=409, count=3)
+
+    for _ in range(3):
+        make_due()
+        send()
+        row = now_of(message)
+        assert (row.status, row.attempts) == ("RETRY", 1)
+        assert row.unsure_since == unsure_since
+        assert 0 < seconds_until_due(message) < 10
+    make_due()
+    send()
+
+    assert now_of(message).status == "SENT"
+    assert len(mails(sandbox)) == 1
+
+
+def seconds_until_due(message: Notification) -> float:
+    due_at = now_of(message).next_run_at
+    assert due_at is not None
+    return (due_at - read_clock()).total_seconds()
 
 
 def test_what_may_have_gone_out_stays_unsure_when_the_next_call_is_one_too_many(

@@ -186,6 +186,28 @@ def test_a_provider_that_says_when_is_asked_then_and_not_before(
     assert max(waits) < timedelta(seconds=370)
 
 
+@pytest.mark.parametrize(
+    ("retry_after", "usual", "wait"),
+    [(1, 60, 60), (300, 5, 300), (None, 7200, 7200), (99_999, 7200, 7200), (1, 0, 1)],
+)
+def test_nobody_is_asked_sooner_than_is_usual_nor_much_later(
+    subscribe: Any, retry_after: int | None, usual: int, wait: int
+) -> None:
+    """A provider may ask for an hour at most; what is usual may be longer."""
+
+    def busy(_: Any) -> None:
+        raise ProviderError(
+            Outcome.UNKNOWN, provider="acme", code="busy", retry_after=retry_after
+        )
+
+    subscribe(call=busy, retry_seconds=lambda: [usual])
+    publish("a")
+
+    deliver_events("tester")
+
+    assert wait * 0.7 - 1 < seconds_until_due(delivery_of("a")) <= wait * 1.2
+
+
 @pytest.mark.case("provider_configuration", "opens")
 @pytest.mark.case("provider_configuration", "closes")
 def test_wrong_credentials_stop_the_queue_until_a_call_succeeds(subscribe: Any) -> None:

@@ -25,6 +25,7 @@ _NO_ANSWER = "HttpClientError"
 DAILY_QUOTA, MONTHLY_QUOTA = "daily_quota_exceeded", "monthly_quota_exceeded"
 QUOTAS = frozenset({DAILY_QUOTA, MONTHLY_QUOTA})
 RATE_LIMIT = "rate_limit_exceeded"
+IN_FLIGHT = "concurrent_idempotent_requests"
 
 breaker = Breaker("resend")
 
