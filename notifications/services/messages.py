@@ -148,15 +148,17 @@ def is_queued(*, dedupe_key: str) -> bool:
 def count_withdrawn(*, subject_type: str, subject_id: Any, template: str) -> int:
     """How many messages of a kind about one thing were withdrawn before they went out.
 
-    As a part of a key: what was withdrawn can be said after all.
+    As a part of a key: what was withdrawn can be said after all. A mail and the pushes
+    that say the same are one, also where there is no mail.
     """
-    return Notification.objects.filter(
+    withdrawn = Notification.objects.filter(
         subject_type=subject_type,
         subject_id=str(subject_id),
         template=template,
         status=NotificationStatus.CANCELLED,
-        device=None,
-    ).count()
+    )
+    keys = withdrawn.values_list("dedupe_key", flat=True)
+    return len({key.partition(PUSH_MARK)[0] for key in keys})
 
 
 @transaction_required

@@ -5,18 +5,17 @@ from datetime import datetime, time, timedelta
 import pytest
 from django.db import transaction
 
-from bookings.models import Booking
+from bookings.models import Booking, Resource
 from bookings.services.cancelling import cancel_booking
 from bookings.services.moving import move_booking
 from bookings.services.reminders import reminder_time
 from bookings.services.settling import settle_payable
 from notifications.models import Notification
-from notifications.services import sending
 from payments.models import Payable
-from slotbase.accounts.models import User, Venue
+from slotbase.accounts.models import Venue
 from tests.adversity import Clock, Stripe
 from tests.bookings.closing import change, close, take_back
-from tests.bookings.messages import make_device, message, pushes, told
+from tests.bookings.messages import deliver, make_device, message, pushes, told, turn
 from tests.factories import (
     HOUR,
     make_booking,
@@ -47,6 +46,19 @@ def later(hour: int = 12) -> datetime:
 def reminders() -> list[str]:
     mails = Notification.objects.filter(template="booking_reminder", device=None)
     return [*mails.order_by("id").values_list("status", flat=True)]
+
+
+def reminding_pushes() -> list[Notification]:
+    return pushes("booking_reminder")
+
+
+def make_push_only(resource: Resource) -> Booking:
+    """Its customer has a device, and the mail that reminds them is none any more."""
+    alice = make_customer()
+    make_device(alice)
+    booking = make_booking(customer=alice, resource=resource, start=later())
+    turn(message("booking_reminder"), "SUPPRESSED", next_run_at=None)
+    return booking
 
 
 def test_who_books_is_reminded_a_day_before_and_never_after_the_start() -> None:
@@ -164,15 +176,55 @@ def test_who_was_reminded_is_not_reminded_again_when_they_pay(
     clock: Clock, stripe: Stripe
 ) -> None:
     booking = make_unpaid()
-    User.objects.filter(pk=booking.customer_id).update(email="alice@example.org")
     clock.stop_at(reminder_time(booking))
-    while sending.send_due():
-        pass
+    deliver()
 
     make_cash(Payable.objects.get(pk=booking.payable_id), 2400)
     run_due_work()
 
     assert reminders() == ["SENT"]
+
+
+@pytest.mark.parametrize("states", [["WAITING_FOR_ADDRESS"], ["SENDING", "RETRY"]])
+def test_a_reminder_that_is_late_is_corrected_however_it_waits(
+    clock: Clock, states: list[str]
+) -> None:
+    booking = make_unpaid()
+    clock.stop_at(reminder_time(booking) + HOUR / 2)
+    turn(message("booking_reminder"), *states)
+
+    make_cash(Payable.objects.get(pk=booking.payable_id), 1000)
+    run_due_work()
+
+    assert reminders() == ["CANCELLED", "PENDING"]
+    assert message("booking_reminder").context["due_minor"] == 1400
+
+
+def test_who_is_reminded_by_push_alone_reads_what_is_due_now() -> None:
+    booking = make_push_only(make_priced_resource("AT_VENUE"))
+
+    for cash in (1000, 1400):
+        make_cash(Payable.objects.get(pk=booking.payable_id), cash)
+        run_due_work()
+
+    told_by_push = [(x.status, x.context["due_minor"]) for x in reminding_pushes()]
+    assert told_by_push == [("CANCELLED", 2400), ("CANCELLED", 1400), ("PENDING", 0)]
+    assert reminders() == ["SUPPRESSED"]
+
+
+def test_a_channel_that_reminded_already_does_not_do_it_again() -> None:
+    alice = make_customer()
+    make_device(alice)
+    booking = make_booking(
+        customer=alice, resource=make_priced_resource("AT_VENUE"), start=later()
+    )
+    turn(reminding_pushes()[0], "SENDING", "UNKNOWN", next_run_at=None)
+
+    make_cash(Payable.objects.get(pk=booking.payable_id), 1000)
+    run_due_work()
+
+    assert reminders() == ["CANCELLED", "PENDING"]
+    assert [each.status for each in reminding_pushes()] == ["UNKNOWN"]
 
 
 # --- Closures -------------------------------------------------------------------
@@ -232,6 +284,21 @@ def test_of_two_closures_one_taken_back_leaves_the_booking_closed(venue: Venue) 
     # Both were told: each is a closure of its own.
     statuses = [status for _, status in told(template="venue_closed")]
     assert statuses == ["PENDING", "PENDING"]
+
+
+def test_who_is_reminded_by_push_alone_is_so_after_a_closure_too() -> None:
+    booking = make_push_only(make_resource())
+    venue = booking.resource.venue
+
+    for _ in range(2):
+        day = close(venue, date=later().astimezone(venue.zone).date())[0]
+        take_back(day)
+
+    assert [each.status for each in reminding_pushes()] == [
+        "CANCELLED",
+        "CANCELLED",
+        "PENDING",
+    ]
 
 
 def test_who_cancels_what_is_closed_hears_of_the_cancellation_alone(
