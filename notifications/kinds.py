@@ -97,6 +97,7 @@ KINDS: Mapping[str, Kind] = {
         calendar=CANCEL,
     ),
     "venue_closed": Kind(Topic.CANCELLATIONS, _SOLD),
+    "venue_open_again": Kind(Topic.CANCELLATIONS, _SOLD),
     "no_show_fee": Kind(Topic.MONEY, _SOLD | _FEE),
     "receipt": Kind(
         Topic.MONEY,

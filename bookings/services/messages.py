@@ -1,6 +1,8 @@
 """What customers are told about their bookings, with the transaction that did it."""
 
-from bookings.models import Booking, BookingHold, DateException, WaitlistEntry
+from typing import Any
+
+from bookings.models import Booking, BookingHold, WaitlistEntry
 from bookings.queries import is_inside_closure
 from bookings.services import reminders
 from bookings.services.wording import (
@@ -14,19 +16,23 @@ from bookings.services.wording import (
     sold_of,
 )
 from bookings.states import BookingStatus
-from notifications.services.messages import (
-    count_withdrawn,
-    queue_message,
-    withdraw,
-    withdraw_about,
-)
+from notifications.services.heard import last_heard, list_messages
+from notifications.services.messages import queue_message, withdraw, withdraw_about
 from payments.locks import lock_payable
 from payments.models import Payable, Refund
 from payments.queries import list_refunds
 from payments.states import RefundReason, RefundStatus
 from slotbase.lib.db import transaction_required
 
-CLOSED = "venue_closed"
+CLOSED, OPEN_AGAIN = "venue_closed", "venue_open_again"
+#: What is no news any more where a booking moves or ends.
+OF_ITS_TIME = {
+    "booking_confirmed",
+    "booking_moved",
+    reminders.TEMPLATE,
+    CLOSED,
+    OPEN_AGAIN,
+}
 
 
 @transaction_required
@@ -72,8 +78,7 @@ def tell_moved(booking: Booking, *, was_local: str) -> None:
 @transaction_required
 def withdraw_what_was_said(booking: Booking) -> None:
     """When and where it takes place is news no more, and nobody is reminded of it."""
-    templates = {"booking_confirmed", "booking_moved", reminders.TEMPLATE, CLOSED}
-    withdraw_about(subject_type="booking", subject_id=booking.pk, templates=templates)
+    _withdraw(booking, OF_ITS_TIME)
 
 
 @transaction_required
@@ -98,31 +103,47 @@ def tell_cancelled(booking: Booking) -> None:
 
 
 @transaction_required
-def tell_closed(booking: Booking, closure: DateException) -> None:
-    """It was sold for a time that is closed now; once for each closure.
+def tell_closed(booking: Booking) -> None:
+    """It was sold for a time that is closed now; once, however many closures do it.
 
     Nobody is reminded of what will probably not take place.
     """
     reminders.withdraw_reminder(booking)
-    # If it was withdrawn before it went out, it is said when it is closed once more.
-    before = count_withdrawn(
-        subject_type="booking", subject_id=booking.pk, template=CLOSED
-    )
+    _withdraw(booking, {OPEN_AGAIN})
+    if _said_of_closures(booking) != CLOSED:
+        _tell_of_closures(booking, CLOSED)
+
+
+@transaction_required
+def tell_open_again(booking: Booking) -> None:
+    """It can take place; whoever may have heard that it was closed hears of it."""
+    _withdraw(booking, {CLOSED})
+    if booking.status == BookingStatus.CONFIRMED:
+        reminders.remind_after_all(booking)
+        if _said_of_closures(booking) == CLOSED:
+            _tell_of_closures(booking, OPEN_AGAIN)
+
+
+@transaction_required
+def _tell_of_closures(booking: Booking, template: str) -> None:
+    """With a key of its own each time: what came to be twice is said twice."""
+    queued = list_messages(**_meaning(booking), templates={template})
     queue_message(
-        template=CLOSED,
+        template=template,
         context=sold_of(booking),
-        dedupe_key=f"{CLOSED}:{booking.pk}:{closure.pk}:{before}",
+        dedupe_key=f"{template}:{booking.pk}:{len(queued)}",
         not_after=booking.end_time,
         **about("booking", booking),
     )
 
 
 @transaction_required
-def tell_open_again(booking: Booking) -> None:
-    """It can take place: that it was closed is no news any more."""
-    if booking.status == BookingStatus.CONFIRMED:
-        reminders.remind_after_all(booking)
-    withdraw_about(subject_type="booking", subject_id=booking.pk, templates={CLOSED})
+def _said_of_closures(booking: Booking) -> str:
+    """What its customer was told last of the time and place that it has now, if so."""
+    said = list_messages(**_meaning(booking), templates={CLOSED, OPEN_AGAIN})
+    slot = {name: slot_of(booking)[name] for name in ("title", "start_time")}
+    last = last_heard([each for each in said if slot.items() <= each.context.items()])
+    return last.template if last else ""
 
 
 @transaction_required
@@ -170,6 +191,15 @@ def tell_lapsed(entry: WaitlistEntry) -> None:
         not_after=entry.start_time,
         **about("waitlistentry", entry),
     )
+
+
+def _meaning(booking: Booking) -> dict[str, Any]:
+    return {"subject_type": "booking", "subject_id": booking.pk}
+
+
+@transaction_required
+def _withdraw(booking: Booking, templates: set[str]) -> None:
+    withdraw_about(**_meaning(booking), templates=templates)
 
 
 def _promised_by_cancelling(payable: Payable | None) -> list[Refund]:

@@ -14,7 +14,7 @@ from notifications.models import Notification
 from payments.models import Payable
 from slotbase.accounts.models import Venue
 from tests.adversity import Clock, Stripe
-from tests.bookings.closing import change, close, take_back
+from tests.bookings.closing import change, close, move, take_back
 from tests.bookings.messages import deliver, make_device, message, pushes, told, turn
 from tests.factories import (
     HOUR,
@@ -59,6 +59,10 @@ def make_push_only(resource: Resource) -> Booking:
     booking = make_booking(customer=alice, resource=resource, start=later())
     turn(message("booking_reminder"), "SUPPRESSED", next_run_at=None)
     return booking
+
+
+def of_closures() -> list[tuple[str, str]]:
+    return told(template__in=("venue_closed", "venue_open_again"))
 
 
 def test_who_books_is_reminded_a_day_before_and_never_after_the_start() -> None:
@@ -273,17 +277,84 @@ def test_what_is_closed_open_and_closed_again_is_told_after_all(venue: Venue) ->
     assert reminders() == ["CANCELLED", "CANCELLED"]
 
 
-def test_of_two_closures_one_taken_back_leaves_the_booking_closed(venue: Venue) -> None:
+@pytest.mark.parametrize("is_sent", [False, True])
+def test_of_two_closures_both_are_one_news_until_both_are_taken_back(
+    venue: Venue, stripe: Stripe, *, is_sent: bool
+) -> None:
+    booking = make_booked(venue)
+    date = later().astimezone(venue.zone).date()
+    first = close(booking.resource, date=date)[0]
+    if is_sent:
+        deliver()
+    other = close(venue, date=date)[0]
+    status = "SENT" if is_sent else "PENDING"
+    assert of_closures() == [("venue_closed", status)]
+
+    take_back(other)
+    assert of_closures() == [("venue_closed", status)]
+    assert reminders() == ["CANCELLED"]
+
+    take_back(first)
+    after = [("venue_closed", "SENT"), ("venue_open_again", "PENDING")]
+    assert of_closures() == (after if is_sent else [("venue_closed", "CANCELLED")])
+    assert reminders() == ["CANCELLED", "PENDING"]
+
+
+def test_who_heard_of_a_closure_hears_each_turn_that_follows(
+    venue: Venue, stripe: Stripe
+) -> None:
+    make_booked(venue)
+    for _ in range(2):
+        day = close(venue, date=later().astimezone(venue.zone).date())[0]
+        deliver()
+        take_back(day)
+        deliver()
+
+    turns = [("venue_closed", "SENT"), ("venue_open_again", "SENT")]
+    assert of_closures() == turns * 2
+
+
+def test_who_heard_that_it_is_closed_hears_nothing_if_it_opens_and_closes_again(
+    venue: Venue, stripe: Stripe
+) -> None:
+    make_booked(venue)
+    date = later().astimezone(venue.zone).date()
+    day = close(venue, date=date)[0]
+    deliver()
+    take_back(day)
+
+    close(venue, date=date)
+
+    turns = [("venue_closed", "SENT"), ("venue_open_again", "CANCELLED")]
+    assert of_closures() == turns
+
+
+def test_who_may_have_heard_that_it_is_closed_hears_that_it_is_open(
+    venue: Venue, stripe: Stripe
+) -> None:
+    make_booked(venue)
+    day = close(venue, date=later().astimezone(venue.zone).date())[0]
+    stripe.fails("reset_after_effect", "emails.send", provider="resend")
+    deliver()
+
+    take_back(day)
+
+    turns = [("venue_closed", "CANCELLED"), ("venue_open_again", "PENDING")]
+    assert of_closures() == turns
+
+
+def test_what_was_moved_out_of_a_closure_and_into_another_is_told_again(
+    venue: Venue, stripe: Stripe
+) -> None:
     booking = make_booked(venue)
     date = later().astimezone(venue.zone).date()
     close(venue, date=date)
-    other = close(booking.resource, date=date)[0]
+    deliver()
+    move(booking, later() + DAY)
 
-    take_back(other)
+    close(venue, date=date + DAY)
 
-    # Both were told: each is a closure of its own.
-    statuses = [status for _, status in told(template="venue_closed")]
-    assert statuses == ["PENDING", "PENDING"]
+    assert of_closures() == [("venue_closed", "SENT"), ("venue_closed", "PENDING")]
 
 
 def test_who_is_reminded_by_push_alone_is_so_after_a_closure_too() -> None:
