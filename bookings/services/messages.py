@@ -16,7 +16,7 @@ from bookings.services.wording import (
     sold_of,
 )
 from bookings.states import BookingStatus
-from notifications.services.heard import last_heard, list_messages
+from notifications.services.heard import last_heard, list_messages, unheard_since
 from notifications.services.messages import queue_message, withdraw, withdraw_about
 from payments.locks import lock_payable
 from payments.models import Payable, Refund
@@ -25,14 +25,9 @@ from payments.states import RefundReason, RefundStatus
 from slotbase.lib.db import transaction_required
 
 CLOSED, OPEN_AGAIN = "venue_closed", "venue_open_again"
+OF_MOVES = {"booking_confirmed", "booking_moved"}
 #: What is no news any more where a booking moves or ends.
-OF_ITS_TIME = {
-    "booking_confirmed",
-    "booking_moved",
-    reminders.TEMPLATE,
-    CLOSED,
-    OPEN_AGAIN,
-}
+OF_ITS_TIME = OF_MOVES | {reminders.TEMPLATE, CLOSED, OPEN_AGAIN}
 
 
 @transaction_required
@@ -56,23 +51,44 @@ def tell_confirmed(booking: Booking) -> None:
 def tell_moved(booking: Booking, *, was_local: str) -> None:
     """It is at another time or place, or the clocks there show another time.
 
-    `was_local` is when it was to start, by the clocks of its venue at that time.
+    `was_local` is when it was to start, by the clocks of its venue at that time. Who
+    never heard that it is booked is told that, and when it was to start.
     """
     if booking.payable_id:
         lock_payable(booking.payable_id)  # before any message (lock order)
     withdraw_what_was_said(booking)
+    template, was_local = _news_of_move(booking, was_local)
     queue_message(
-        template="booking_moved",
+        template=template,
         context={
             **sold_of(booking),
             **appointment_of(booking),
+            "price_minor": booking.price_minor,
             "was_local": was_local,
         },
-        dedupe_key=f"booking_moved:{booking.pk}:{booking.version}",
+        dedupe_key=_key_of_move(template, booking),
         not_after=booking.end_time,
         **about("booking", booking),
     )
     reminders.remind(booking)
+
+
+def _key_of_move(template: str, booking: Booking) -> str:
+    return f"{template}:{booking.pk}:{booking.version}"
+
+
+@transaction_required
+def _news_of_move(booking: Booking, was_local: str) -> tuple[str, str]:
+    """What to say, and when it was to start as far as its customer knows.
+
+    Who never heard that it is booked hears that first, and of no move in between.
+    """
+    said = list_messages(**_meaning(booking), templates=OF_MOVES)
+    unheard = unheard_since(said)
+    known = [each.context.get("was_local") for each in unheard]
+    is_new = bool(said) and unheard == said
+    template = "booking_confirmed" if is_new else "booking_moved"
+    return template, next(filter(None, known), was_local)
 
 
 @transaction_required

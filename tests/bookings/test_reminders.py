@@ -141,8 +141,11 @@ def test_who_cancels_is_not_reminded() -> None:
     ]
 
 
-def test_who_is_moved_is_reminded_of_the_new_time_also_if_it_moves_back() -> None:
+def test_who_is_moved_is_reminded_of_the_new_time_also_if_it_moves_back(
+    stripe: Stripe,
+) -> None:
     booking, bob = make_booking(start=later()), make_staff()
+    deliver()
     for start in (later(16), later()):
         booking = move_booking(
             booking_id=booking.pk,
@@ -333,6 +336,7 @@ def test_who_may_have_heard_that_it_is_closed_hears_that_it_is_open(
     venue: Venue, stripe: Stripe
 ) -> None:
     make_booked(venue)
+    deliver()
     day = close(venue, date=later().astimezone(venue.zone).date())[0]
     stripe.fails("reset_after_effect", "emails.send", provider="resend")
     deliver()
