@@ -17,7 +17,12 @@ from bookings.services.wording import (
 )
 from bookings.states import BookingStatus
 from notifications.services.heard import last_heard, list_messages, unheard_since
-from notifications.services.messages import queue_message, withdraw, withdraw_about
+from notifications.services.messages import (
+    PUSH_MARK,
+    queue_message,
+    withdraw,
+    withdraw_about,
+)
 from payments.locks import lock_payable
 from payments.models import Payable, Refund
 from payments.queries import list_refunds
@@ -89,6 +94,13 @@ def _news_of_move(booking: Booking, was_local: str) -> tuple[str, str]:
     is_new = bool(said) and unheard == said
     template = "booking_confirmed" if is_new else "booking_moved"
     return template, next(filter(None, known), was_local)
+
+
+def is_told_of_move(booking: Booking) -> bool:
+    """Whether its customer hears of its last move; some choose not to."""
+    keys = {_key_of_move(template, booking) for template in OF_MOVES}
+    queued = list_messages(**_meaning(booking), templates=OF_MOVES)
+    return any(each.dedupe_key.partition(PUSH_MARK)[0] in keys for each in queued)
 
 
 @transaction_required

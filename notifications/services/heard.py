@@ -9,7 +9,6 @@ from typing import Any
 
 from notifications.models import Notification
 from notifications.states import Channel, NotificationStatus
-from slotbase.lib.db import transaction_required
 
 
 def may_be_heard(message: Notification) -> bool:
@@ -26,7 +25,6 @@ def may_be_heard(message: Notification) -> bool:
     return message.channel == Channel.EMAIL or not is_lost
 
 
-@transaction_required
 def list_messages(
     *, subject_type: str, subject_id: Any, templates: Collection[str]
 ) -> list[Notification]:
