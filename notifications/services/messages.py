@@ -10,7 +10,7 @@ from django.db.models import DateTimeField, Value
 from django.db.models.functions import Least
 
 from notifications.kinds import find_kind
-from notifications.locks import lock_about, lock_by_keys
+from notifications.locks import lock_about, lock_with_copies
 from notifications.models import Notification, PushDevice
 from notifications.services.choices import leave_out_unwanted
 from notifications.services.history import record_move
@@ -165,9 +165,10 @@ def count_withdrawn(*, subject_type: str, subject_id: Any, template: str) -> int
 def withdraw(*, dedupe_key: str) -> None:
     """Nobody wants this message any more: it is not sent, if it is not sent yet.
 
-    One that is on its way at this moment still arrives, but is not tried again.
+    One that is on its way at this moment still arrives, but is not tried again. Nor is
+    what staff sent again of it.
     """
-    _withdraw(lock_by_keys(dedupe_key))
+    _withdraw(lock_with_copies(dedupe_key))
 
 
 @transaction_required
