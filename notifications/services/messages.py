@@ -56,17 +56,16 @@ def queue_message(  # noqa: PLR0913 - what a message is about has no fewer parts
     configured; nobody wants a push PUSH_TTL_SECONDS after it was due. `context` has
     what `notifications.kinds.KINDS` lists: ids, titles, amounts in minor units, times
     as ISO 8601 in UTC; nothing that identifies a person. It is not sent before
-    `not_before`, and from `not_after` on nobody wants it any more.
+    `not_before` (whether they want it is asked then, not now), and from `not_after` on
+    nobody wants it any more.
 
     Raises:
         UnknownTemplate: no such kind, or its context lacks something.
     """
     kind = find_kind(template, context)
-    wanted = leave_out_unwanted(
-        user_id=recipient_id,
-        kind=kind,
-        channels=kind.channels if channels is None else channels,
-    )
+    wanted = set(kind.channels if channels is None else channels)
+    if not_before is None:  # else they may want it again by then
+        wanted = leave_out_unwanted(user_id=recipient_id, kind=kind, channels=wanted)
     about = {
         "recipient_id": recipient_id,
         "template": template,

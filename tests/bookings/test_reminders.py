@@ -10,9 +10,13 @@ from bookings.services.cancelling import cancel_booking
 from bookings.services.moving import move_booking
 from bookings.services.reminders import reminder_time
 from bookings.services.settling import settle_payable
+from notifications.kinds import Topic
 from notifications.models import Notification
+from notifications.services import choices
+from notifications.states import Channel
 from payments.models import Payable
-from slotbase.accounts.models import Venue
+from recovery import audit
+from slotbase.accounts.models import User, Venue
 from tests.adversity import Clock, Stripe
 from tests.bookings.closing import change, close, move, take_back
 from tests.bookings.messages import deliver, make_device, message, pushes, told, turn
@@ -36,6 +40,16 @@ DAY = timedelta(days=1)
 def make_unpaid() -> Booking:
     """24.00 are to be paid at the venue."""
     return make_booking(resource=make_priced_resource("AT_VENUE"), start=later())
+
+
+def choose(user: User, *, is_wanted: bool) -> None:
+    choices.choose(
+        user_id=user.pk,
+        topic=Topic.REMINDERS,
+        channel=Channel.EMAIL,
+        is_wanted=is_wanted,
+        actor=audit.Actor.customer(user.pk),
+    )
 
 
 def later(hour: int = 12) -> datetime:
@@ -73,6 +87,21 @@ def test_who_books_is_reminded_a_day_before_and_never_after_the_start() -> None:
     assert reminder.next_run_at == later() - DAY
     assert reminder.not_after == booking.start_time
     assert reminder.status == "PENDING"
+
+
+@pytest.mark.parametrize(("is_wanted", "end"), [(True, "SENT"), (False, "SUPPRESSED")])
+def test_who_wants_to_be_reminded_again_in_time_is(
+    clock: Clock, stripe: Stripe, *, is_wanted: bool, end: str
+) -> None:
+    alice = make_customer()
+    choose(alice, is_wanted=False)
+    booking = make_booking(customer=alice, start=later())
+
+    choose(alice, is_wanted=is_wanted)
+    clock.stop_at(reminder_time(booking))
+    deliver()
+
+    assert reminders() == [end]
 
 
 def test_each_device_is_reminded_too_at_the_same_time() -> None:
