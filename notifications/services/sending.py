@@ -43,6 +43,7 @@ UNADDRESSED_UNTIL = timedelta(days=7)
 #: What Resend calls the id of our row in its webhooks.
 TAG = "notification"
 BY = audit.Actor.system("email")
+NOT_NEEDED = "nobody wants it any more"
 SENT = "done"  # the outcome of an attempt that has none of the four others
 
 
@@ -121,12 +122,17 @@ def _why_unsent(message: Notification, now: datetime) -> Unsent | None:
 
 def _why_unwanted(message: Notification, now: datetime) -> Unsent | None:
     if message.not_after is not None and message.not_after <= now:
-        return Unsent(NotificationStatus.EXPIRED, "nobody wants it any more")
+        return Unsent(NotificationStatus.EXPIRED, _why_expired(message))
     # One that is on its way already is not taken back.
     is_begun = message.status == NotificationStatus.SENDING
     if is_begun or is_wanted_still(message):
         return None
     return Unsent(NotificationStatus.SUPPRESSED, NOT_WANTED)
+
+
+def _why_expired(message: Notification) -> str:
+    may_be_there = message.unsure_since is not None
+    return f"{NOT_NEEDED}, and it may have gone out" if may_be_there else NOT_NEEDED
 
 
 def _why_suppressed(message: Notification, address: str) -> Unsent | None:
