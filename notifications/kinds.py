@@ -3,7 +3,8 @@
 A kind is the name of its templates (`notifications.rendering`). What it needs are ids,
 titles, moments and amounts, never what identifies a person. What it may have as well:
 `venue_address`, for the foot of mails; `booking_id` and `sequence`, for calendar files;
-`was_closed` of an offer that lapsed, `by_venue` of a cancellation, `is_settled` of
+`was_closed` of an offer that lapsed, `was_local` of a confirmation that says a move
+too, `by_venue` of a cancellation, `is_settled` of
 a refund that was paid in another way. `method` is CARD or how it was paid by hand,
 `tax_rate` percent as text (`19.00`).
 """
@@ -97,6 +98,7 @@ KINDS: Mapping[str, Kind] = {
         calendar=CANCEL,
     ),
     "venue_closed": Kind(Topic.CANCELLATIONS, _SOLD),
+    "venue_open_again": Kind(Topic.CANCELLATIONS, _SOLD),
     "no_show_fee": Kind(Topic.MONEY, _SOLD | _FEE),
     "receipt": Kind(
         Topic.MONEY,

@@ -48,6 +48,15 @@ def lock_by_keys(dedupe_key: str) -> list[Notification]:
 
 
 @transaction_required
+def lock_with_copies(dedupe_key: str) -> list[Notification]:
+    """As `lock_by_keys`, with what staff sent again of it, however often."""
+    found = lock_by_keys(dedupe_key)
+    return found + [
+        copy for message in found for copy in lock_with_copies(f"again:{message.pk}")
+    ]
+
+
+@transaction_required
 def lock_about(
     subject_type: str, subject_id: str, templates: Collection[str]
 ) -> list[Notification]:

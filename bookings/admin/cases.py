@@ -201,7 +201,7 @@ register_actions(
         "Keep it, and tell the customer",
         "Leaves the booking where it is, and tells the customer by mail which time the"
         " clocks of the venue show then.",
-        "It stays where it is, and the customer is told.",
+        "It stays where it is, and the customer is told unless they do not want to be.",
         MAY_MOVE,
         _tell,
         _is_to_come,

@@ -12,6 +12,7 @@ from django.urls import path, reverse
 
 from bookings.errors import BookingHasChanged
 from bookings.models import Booking, Resource
+from bookings.services.messages import is_told_of_move
 from bookings.services.moving import move_booking
 from bookings.states import BookingStatus
 from recovery.backoffice import AuditedAdmin, staff_id_of
@@ -91,12 +92,12 @@ class MovePages(AuditedAdmin[Any]):
             status = 400
             if form.is_valid():
                 try:
-                    _move(request, booking, form)
+                    moved = _move(request, booking, form)
                 except DomainError as error:
                     status = error.status
                     form = _say_why_not(booking, form, error)
                 else:
-                    messages.success(request, "It is moved, and its customer is told.")
+                    _say_moved(request, moved)
                     return HttpResponseRedirect(
                         reverse("admin:bookings_booking_change", args=[booking.pk])
                     )
@@ -134,9 +135,17 @@ class MovePages(AuditedAdmin[Any]):
         )
 
 
-def _move(request: HttpRequest, booking: Booking, form: MoveForm) -> None:
+def _say_moved(request: HttpRequest, moved: Booking) -> None:
+    if is_told_of_move(moved):
+        messages.success(request, "It is moved, and its customer is told.")
+    else:
+        why = "It is moved. Its customer chose not to hear of it: please call them."
+        messages.warning(request, why)
+
+
+def _move(request: HttpRequest, booking: Booking, form: MoveForm) -> Booking:
     typed = form.cleaned_data
-    move_booking(
+    return move_booking(
         booking_id=booking.pk,
         staff_id=staff_id_of(request),
         version=typed["version"],

@@ -33,7 +33,7 @@ def open_conflict(booking: Booking, closure: DateException) -> None:
             currency=booking.currency,
         )
     )
-    messages.tell_closed(booking, closure)
+    messages.tell_closed(booking)
 
 
 @transaction_required

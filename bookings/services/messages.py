@@ -1,6 +1,8 @@
 """What customers are told about their bookings, with the transaction that did it."""
 
-from bookings.models import Booking, BookingHold, DateException, WaitlistEntry
+from typing import Any
+
+from bookings.models import Booking, BookingHold, WaitlistEntry
 from bookings.queries import is_inside_closure
 from bookings.services import reminders
 from bookings.services.wording import (
@@ -14,8 +16,9 @@ from bookings.services.wording import (
     sold_of,
 )
 from bookings.states import BookingStatus
+from notifications.services.heard import last_heard, list_messages, unheard_since
 from notifications.services.messages import (
-    count_withdrawn,
+    PUSH_MARK,
     queue_message,
     withdraw,
     withdraw_about,
@@ -26,7 +29,10 @@ from payments.queries import list_refunds
 from payments.states import RefundReason, RefundStatus
 from slotbase.lib.db import transaction_required
 
-CLOSED = "venue_closed"
+CLOSED, OPEN_AGAIN = "venue_closed", "venue_open_again"
+OF_MOVES = {"booking_confirmed", "booking_moved"}
+#: What is no news any more where a booking moves or ends.
+OF_ITS_TIME = OF_MOVES | {reminders.TEMPLATE, CLOSED, OPEN_AGAIN}
 
 
 @transaction_required
@@ -50,30 +56,57 @@ def tell_confirmed(booking: Booking) -> None:
 def tell_moved(booking: Booking, *, was_local: str) -> None:
     """It is at another time or place, or the clocks there show another time.
 
-    `was_local` is when it was to start, by the clocks of its venue at that time.
+    `was_local` is when it was to start, by the clocks of its venue at that time. Who
+    never heard that it is booked is told that, and when it was to start.
     """
     if booking.payable_id:
         lock_payable(booking.payable_id)  # before any message (lock order)
     withdraw_what_was_said(booking)
+    template, was_local = _news_of_move(booking, was_local)
     queue_message(
-        template="booking_moved",
+        template=template,
         context={
             **sold_of(booking),
             **appointment_of(booking),
+            "price_minor": booking.price_minor,
             "was_local": was_local,
         },
-        dedupe_key=f"booking_moved:{booking.pk}:{booking.version}",
+        dedupe_key=_key_of_move(template, booking),
         not_after=booking.end_time,
         **about("booking", booking),
     )
     reminders.remind(booking)
 
 
+def _key_of_move(template: str, booking: Booking) -> str:
+    return f"{template}:{booking.pk}:{booking.version}"
+
+
+@transaction_required
+def _news_of_move(booking: Booking, was_local: str) -> tuple[str, str]:
+    """What to say, and when it was to start as far as its customer knows.
+
+    Who never heard that it is booked hears that first, and of no move in between.
+    """
+    said = list_messages(**_meaning(booking), templates=OF_MOVES)
+    unheard = unheard_since(said)
+    known = [each.context.get("was_local") for each in unheard]
+    is_new = bool(said) and unheard == said
+    template = "booking_confirmed" if is_new else "booking_moved"
+    return template, next(filter(None, known), was_local)
+
+
+def is_told_of_move(booking: Booking) -> bool:
+    """Whether its customer hears of its last move; some choose not to."""
+    keys = {_key_of_move(template, booking) for template in OF_MOVES}
+    queued = list_messages(**_meaning(booking), templates=OF_MOVES)
+    return any(each.dedupe_key.partition(PUSH_MARK)[0] in keys for each in queued)
+
+
 @transaction_required
 def withdraw_what_was_said(booking: Booking) -> None:
     """When and where it takes place is news no more, and nobody is reminded of it."""
-    templates = {"booking_confirmed", "booking_moved", reminders.TEMPLATE, CLOSED}
-    withdraw_about(subject_type="booking", subject_id=booking.pk, templates=templates)
+    _withdraw(booking, OF_ITS_TIME)
 
 
 @transaction_required
@@ -98,31 +131,47 @@ def tell_cancelled(booking: Booking) -> None:
 
 
 @transaction_required
-def tell_closed(booking: Booking, closure: DateException) -> None:
-    """It was sold for a time that is closed now; once for each closure.
+def tell_closed(booking: Booking) -> None:
+    """It was sold for a time that is closed now; once, however many closures do it.
 
     Nobody is reminded of what will probably not take place.
     """
     reminders.withdraw_reminder(booking)
-    # If it was withdrawn before it went out, it is said when it is closed once more.
-    before = count_withdrawn(
-        subject_type="booking", subject_id=booking.pk, template=CLOSED
-    )
+    _withdraw(booking, {OPEN_AGAIN})
+    if _said_of_closures(booking) != CLOSED:
+        _tell_of_closures(booking, CLOSED)
+
+
+@transaction_required
+def tell_open_again(booking: Booking) -> None:
+    """It can take place; whoever may have heard that it was closed hears of it."""
+    _withdraw(booking, {CLOSED})
+    if booking.status == BookingStatus.CONFIRMED:
+        reminders.remind_after_all(booking)
+        if _said_of_closures(booking) == CLOSED:
+            _tell_of_closures(booking, OPEN_AGAIN)
+
+
+@transaction_required
+def _tell_of_closures(booking: Booking, template: str) -> None:
+    """With a key of its own each time: what came to be twice is said twice."""
+    queued = list_messages(**_meaning(booking), templates={template})
     queue_message(
-        template=CLOSED,
+        template=template,
         context=sold_of(booking),
-        dedupe_key=f"{CLOSED}:{booking.pk}:{closure.pk}:{before}",
+        dedupe_key=f"{template}:{booking.pk}:{len(queued)}",
         not_after=booking.end_time,
         **about("booking", booking),
     )
 
 
 @transaction_required
-def tell_open_again(booking: Booking) -> None:
-    """It can take place: that it was closed is no news any more."""
-    if booking.status == BookingStatus.CONFIRMED:
-        reminders.remind_after_all(booking)
-    withdraw_about(subject_type="booking", subject_id=booking.pk, templates={CLOSED})
+def _said_of_closures(booking: Booking) -> str:
+    """What its customer was told last of the time and place that it has now, if so."""
+    said = list_messages(**_meaning(booking), templates={CLOSED, OPEN_AGAIN})
+    slot = {name: slot_of(booking)[name] for name in ("title", "start_time")}
+    last = last_heard([each for each in said if slot.items() <= each.context.items()])
+    return last.template if last else ""
 
 
 @transaction_required
@@ -170,6 +219,15 @@ def tell_lapsed(entry: WaitlistEntry) -> None:
         not_after=entry.start_time,
         **about("waitlistentry", entry),
     )
+
+
+def _meaning(booking: Booking) -> dict[str, Any]:
+    return {"subject_type": "booking", "subject_id": booking.pk}
+
+
+@transaction_required
+def _withdraw(booking: Booking, templates: set[str]) -> None:
+    withdraw_about(**_meaning(booking), templates=templates)
 
 
 def _promised_by_cancelling(payable: Payable | None) -> list[Refund]:

@@ -1,5 +1,6 @@
 """Reminders: queued when something is booked, for a day before it, or what is set."""
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from django.conf import settings
@@ -7,19 +8,21 @@ from django.conf import settings
 from bookings.hours import quiet_hours
 from bookings.models import Booking
 from bookings.services.wording import about, sold_of
-from notifications.models import Notification
+from notifications.services.heard import list_messages
 from notifications.services.messages import (
     count_withdrawn,
     queue_message,
     withdraw_about,
 )
-from notifications.states import NotificationStatus
+from notifications.states import OPEN, Channel, NotificationStatus
 from payments.locks import lock_payable
 from payments.models import Payable
 from slotbase.lib.clock import read_clock
 from slotbase.lib.db import transaction_required
 
 TEMPLATE = "booking_reminder"
+#: It can still be written anew.
+NOT_OUT = {*OPEN} - {NotificationStatus.SENDING}
 #: Nobody forgets what they booked so short a time ago.
 FRESH = timedelta(hours=2)
 #: A night's reminder comes in the morning, unless that is so close to the start.
@@ -65,16 +68,22 @@ def remind_after_all(booking: Booking) -> None:
 
 @transaction_required
 def correct_reminder(booking: Booking) -> None:
-    """Money came in: a reminder that has not gone out says what is due now."""
+    """Money came in: a reminder that has not gone out says what is due now.
+
+    By each channel by which it has not; one that is on its way at this moment is left.
+    """
     payable = _payable_of(booking)
-    queued = Notification.objects.filter(
-        subject_type="booking",
-        subject_id=str(booking.pk),
-        template=TEMPLATE,
-        status=NotificationStatus.PENDING,
-    ).first()
-    if queued and payable and queued.context["due_minor"] != payable.due_minor:
-        renew_reminder(booking)
+    queued = list_messages(
+        subject_type="booking", subject_id=booking.pk, templates={TEMPLATE}
+    )
+    wrong = {
+        Channel(each.channel)
+        for each in queued
+        if each.status in NOT_OUT and each.context["due_minor"] != due_of(payable)
+    }
+    if wrong:
+        withdraw_reminder(booking)
+        _queue(booking, key=_next_key(booking), channels=wrong)
 
 
 @transaction_required
@@ -83,13 +92,20 @@ def withdraw_reminder(booking: Booking) -> None:
     withdraw_about(subject_type="booking", subject_id=booking.pk, templates={TEMPLATE})
 
 
+def due_of(payable: Payable | None) -> int:
+    """What is to be paid yet."""
+    return payable.due_minor if payable else 0
+
+
 @transaction_required
-def _queue(booking: Booking, *, key: str) -> None:
-    payable = _payable_of(booking)
+def _queue(
+    booking: Booking, *, key: str, channels: Iterable[Channel] | None = None
+) -> None:
     queue_message(
         template=TEMPLATE,
-        context={**sold_of(booking), "due_minor": payable.due_minor if payable else 0},
+        context={**sold_of(booking), "due_minor": due_of(_payable_of(booking))},
         dedupe_key=key,
+        channels=channels,
         not_before=reminder_time(booking),
         not_after=booking.start_time,
         **about("booking", booking),

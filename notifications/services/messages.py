@@ -11,7 +11,7 @@ from django.db.models import DateTimeField, F, Q, Value
 from django.db.models.functions import Least
 
 from notifications.kinds import find_kind
-from notifications.locks import lock_about, lock_by_keys
+from notifications.locks import lock_about, lock_with_copies
 from notifications.models import Notification, PushDevice
 from notifications.services.choices import leave_out_unwanted
 from notifications.services.history import record_moves
@@ -61,17 +61,16 @@ def queue_message(  # noqa: PLR0913 - what a message is about has no fewer parts
     configured; nobody wants a push PUSH_TTL_SECONDS after it was due. `context` has
     what `notifications.kinds.KINDS` lists: ids, titles, amounts in minor units, times
     as ISO 8601 in UTC; nothing that identifies a person. It is not sent before
-    `not_before`, and from `not_after` on nobody wants it any more.
+    `not_before` (whether they want it is asked then, not now), and from `not_after` on
+    nobody wants it any more.
 
     Raises:
         UnknownTemplate: no such kind, or its context lacks something.
     """
     kind = find_kind(template, context)
-    wanted = leave_out_unwanted(
-        user_id=recipient_id,
-        kind=kind,
-        channels=kind.channels if channels is None else channels,
-    )
+    wanted = set(kind.channels if channels is None else channels)
+    if not_before is None:  # else they may want it again by then
+        wanted = leave_out_unwanted(user_id=recipient_id, kind=kind, channels=wanted)
     about = {
         "recipient_id": recipient_id,
         "template": template,
@@ -184,9 +183,10 @@ def count_withdrawn(*, subject_type: str, subject_id: Any, template: str) -> int
 def withdraw(*, dedupe_key: str) -> None:
     """Nobody wants this message any more: it is not sent, if it is not sent yet.
 
-    One that is on its way at this moment still arrives, but is not tried again.
+    One that is on its way at this moment still arrives, but is not tried again. Nor is
+    what staff sent again of it.
     """
-    _withdraw(lock_by_keys(dedupe_key))
+    _withdraw(lock_with_copies(dedupe_key))
 
 
 @transaction_required

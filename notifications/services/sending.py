@@ -53,6 +53,7 @@ UNADDRESSED_UNTIL = timedelta(days=7)
 #: What Resend calls the id of our row in its webhooks.
 TAG = "notification"
 BY = audit.Actor.system("email")
+NOT_NEEDED = "nobody wants it any more"
 SENT = "done"  # the outcome of an attempt that has none of the four others
 
 
@@ -139,7 +140,7 @@ def _why_unsent(message: Notification, now: datetime) -> Unsent | None:
 
 def _why_unwanted(message: Notification, now: datetime) -> Unsent | None:
     if message.not_after is not None and message.not_after <= now:
-        return Unsent(NotificationStatus.EXPIRED, "nobody wants it any more")
+        return Unsent(NotificationStatus.EXPIRED, _why_expired(message))
     # One that may have gone out already is not taken back.
     if message.unsure_since is not None or is_wanted_still(message):
         return None
@@ -150,6 +151,11 @@ def _address_of(message: Notification) -> str:
     """Where it may have gone it goes again; else where its recipient is reached now."""
     is_frozen = message.unsure_since is not None
     return (message.address_snapshot if is_frozen else "") or message.recipient.email
+
+
+def _why_expired(message: Notification) -> str:
+    may_be_there = message.unsure_since is not None
+    return f"{NOT_NEEDED}, and it may have gone out" if may_be_there else NOT_NEEDED
 
 
 def _why_suppressed(message: Notification, address: str) -> Unsent | None:

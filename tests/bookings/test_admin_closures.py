@@ -8,12 +8,13 @@ from django.urls import reverse
 
 from bookings.admin.moving import address_of_move
 from bookings.models import Booking, BookingHold, DateException, Resource
-from notifications.models import Notification
+from notifications.models import Choice, Notification
 from payments.models import Refund
 from recovery import cases
 from recovery.models import AuditEntry, Case
 from slotbase.accounts.models import User, Venue
 from tests.bookings.closing import case_of, close, day_of, is_closed
+from tests.bookings.messages import make_device
 from tests.bookings.test_admin_catalogue import form, page_of, special_day
 from tests.bookings.test_moved_clocks import move_clocks
 from tests.conftest import Sandbox
@@ -225,6 +226,25 @@ def typed(client: Client, booking: Booking, **changes: Any) -> Any:
     return client.post(address_of_move(booking.pk), {**sent, **changes})
 
 
+def test_staff_read_whether_the_customer_is_told(
+    desk: Client, venue: Venue, booking: Booking
+) -> None:
+    make_device(booking.customer)
+    other = make_resource(venue=venue)
+    unwanted = {"EMAIL": "It is moved, and its customer is told."}
+    unwanted["PUSH"] = "Its customer chose not to hear of it: please call them."
+
+    for (channel, says), place in zip(
+        unwanted.items(), (other, booking.resource), strict=True
+    ):
+        Choice.objects.create(
+            user=booking.customer, topic="BOOKINGS", channel=channel, is_wanted=False
+        )
+        typed(desk, booking, resource=place.pk)
+
+        assert says in desk.get(page_of(booking)).content.decode()
+
+
 def test_a_booking_page_leads_there_while_it_is_to_come(
     desk: Client, booking: Booking
 ) -> None:
@@ -298,7 +318,8 @@ def test_a_manager_keeps_the_instant(
     assert press(manager, case, button).status_code == 302
 
     assert closed(case) == "RESOLVED"
-    sent = Notification.objects.filter(template="booking_moved")
+    # Nobody heard of it yet: that it is booked is said anew, with when it was to be.
+    sent = Notification.objects.filter(context__has_key="was_local")
     assert sent.count() == mails
     assert Booking.objects.get().start_time == tomorrow()
 

@@ -88,10 +88,10 @@ def cancel(booking: Booking) -> None:
     run_due_work()
 
 
-def cash(booking: Booking, amount_minor: int) -> OfflinePayment:
+def cash(booking: Booking, amount_minor: int, **more: Any) -> OfflinePayment:
     payable = Payable.objects.get(pk=booking.payable_id)
     staff = make_staff(venues=[booking.resource.venue])
-    return make_cash(payable, amount_minor, staff_id=staff.pk)
+    return make_cash(payable, amount_minor, staff_id=staff.pk, **more)
 
 
 def pay_after_all(stripe: Stripe, booking: Booking) -> None:
@@ -150,6 +150,23 @@ def test_a_fee_that_was_not_paid_is_to_be_paid() -> None:
     text = mail("booking_cancelled")
     assert "A fee of 12.00 EUR is to be paid, as the terms of the booking say." in text
     assert "kept" not in text
+
+
+@pytest.mark.parametrize("parts", [[1200], [500, 700], [2400]])
+def test_who_pays_a_fee_when_it_is_cancelled_has_receipts(parts: list[int]) -> None:
+    booking = make_booking(resource=make_half_price_resource())
+    cancel(booking)
+
+    for amount in parts:
+        cash(booking, amount, may_exceed=True)
+        run_due_work()
+
+    receipts = Notification.objects.filter(template="receipt").order_by("pk")
+    assert [each.context["paid_minor"] for each in receipts] == parts
+    # What came when it was paid goes back, and has none.
+    cash(booking, 300, may_exceed=True)
+    run_due_work()
+    assert receipts.count() == len(parts)
 
 
 def test_of_a_fee_that_was_paid_in_part_the_rest_is_to_be_paid() -> None:

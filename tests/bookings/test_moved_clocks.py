@@ -21,6 +21,8 @@ from slotbase.accounts.services.venues import tell_moved_clocks
 from slotbase.lib.clock import read_clock
 from slotbase.lib.ids import uuid7
 from tests.bookings.closing import case_of, close, is_closed, move
+from tests.bookings.messages import deliver
+from tests.conftest import Sandbox
 from tests.factories import make_booking, make_resource, tomorrow
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -125,8 +127,9 @@ def test_staff_keep_the_instant_and_the_customer_hears_nothing() -> None:
     assert not Notification.objects.filter(template="booking_moved").exists()
 
 
-def test_staff_tell_the_customer_which_time_the_clocks_show() -> None:
+def test_staff_tell_the_customer_which_time_the_clocks_show(sandbox: Sandbox) -> None:
     booking = moved_booking()
+    deliver()
 
     moved_clocks.keep_instant(
         booking_id=booking.pk, staff_id=uuid7(), version=1, tell=True

@@ -24,6 +24,8 @@ from recovery.models import AuditEntry, OutboxEvent
 from slotbase.lib.errors import ValidationFailed
 from slotbase.lib.ids import uuid7
 from tests.bookings.closing import close, day_of, move
+from tests.bookings.messages import deliver, message, told
+from tests.conftest import Sandbox
 from tests.factories import (
     HOUR,
     expire,
@@ -48,6 +50,11 @@ def snapshot(booking: Booking) -> tuple[Any, ...]:
     return hold, mine, list(claims.values_list("unit", "during"))
 
 
+def local(booking: Booking, moment: datetime) -> str:
+    """By the clocks of its venue."""
+    return f"{moment.astimezone(booking.resource.venue.zone):%Y-%m-%dT%H:%M}"
+
+
 def test_hold_booking_and_claims_have_one_new_time() -> None:
     booking = make_booking()
 
@@ -60,8 +67,9 @@ def test_hold_booking_and_claims_have_one_new_time() -> None:
     make_hold(resource=booking.resource)  # the old time is free
 
 
-def test_a_move_is_on_record_as_an_event_and_a_mail() -> None:
+def test_a_move_is_on_record_as_an_event_and_a_mail(sandbox: Sandbox) -> None:
     bob, booking = make_staff(), make_booking()
+    deliver()
 
     move(booking, tomorrow(16), staff_id=bob.pk)
 
@@ -72,22 +80,55 @@ def test_a_move_is_on_record_as_an_event_and_a_mail() -> None:
     assert event.data["before"]["start_time"] == tomorrow().isoformat()
     mails = Notification.objects.order_by("id").values_list("template", "status")
     assert [*mails] == [
-        ("booking_confirmed", "CANCELLED"),
+        ("booking_confirmed", "SENT"),
         ("booking_reminder", "CANCELLED"),
         ("booking_moved", "PENDING"),
         ("booking_reminder", "PENDING"),
     ]
 
 
-def test_the_mail_says_the_new_time_and_the_old_one_by_the_clocks_there() -> None:
+@pytest.mark.parametrize("hours", [(16,), (14, 16)])
+def test_the_mail_says_the_new_time_and_the_old_one_by_the_clocks_there(
+    sandbox: Sandbox, hours: tuple[int, ...]
+) -> None:
+    """That at which it was to start in between went to nobody."""
     booking = make_booking()
-    was = tomorrow().astimezone(booking.resource.venue.zone)
+    deliver()
 
-    move(booking, tomorrow(16))
+    for hour in hours:
+        move(booking, tomorrow(hour))
 
-    context = Notification.objects.get(template="booking_moved").context
+    context = message("booking_moved").context
     assert context["start_time"] == tomorrow(16).isoformat()
-    assert context["was_local"] == f"{was:%Y-%m-%dT%H:%M}"
+    assert context["was_local"] == local(booking, tomorrow())
+
+
+@pytest.mark.parametrize("hours", [(16,), (14, 16)])
+def test_who_never_heard_that_it_is_booked_hears_that_and_when_it_was_to_start(
+    hours: tuple[int, ...],
+) -> None:
+    booking = make_booking()
+
+    for hour in hours:
+        move(booking, tomorrow(hour))
+
+    assert told(template="booking_moved") == []
+    context = message("booking_confirmed").context
+    assert context["start_time"] == tomorrow(16).isoformat()
+    assert (context["was_local"], context["sequence"]) == (
+        local(booking, tomorrow()),
+        1 + len(hours),
+    )
+
+
+def test_who_heard_of_a_move_is_told_of_the_next_from_there(sandbox: Sandbox) -> None:
+    booking = make_booking()
+    for hour in (14, 16):
+        deliver()
+        move(booking, tomorrow(hour))
+
+    context = message("booking_moved", status="PENDING").context
+    assert context["was_local"] == local(booking, tomorrow(14))
 
 
 def test_a_time_without_an_offset_is_that_of_the_venue() -> None:

@@ -5,22 +5,21 @@ from datetime import datetime, time, timedelta
 import pytest
 from django.db import transaction
 
-from bookings.models import Booking
+from bookings.models import Booking, Resource
 from bookings.services.cancelling import cancel_booking
 from bookings.services.moving import move_booking
 from bookings.services.reminders import reminder_time
 from bookings.services.settling import settle_payable
 from notifications.kinds import Topic
 from notifications.models import Notification
-from notifications.services import sending
-from notifications.services.choices import choose
+from notifications.services import choices
 from notifications.states import Channel
 from payments.models import Payable
 from recovery import audit
 from slotbase.accounts.models import User, Venue
 from tests.adversity import Clock, Stripe
-from tests.bookings.closing import change, close, take_back
-from tests.bookings.messages import make_device, message, pushes, told
+from tests.bookings.closing import change, close, move, take_back
+from tests.bookings.messages import deliver, make_device, message, pushes, told, turn
 from tests.factories import (
     HOUR,
     make_booking,
@@ -43,6 +42,16 @@ def make_unpaid() -> Booking:
     return make_booking(resource=make_priced_resource("AT_VENUE"), start=later())
 
 
+def choose(user: User, *, is_wanted: bool) -> None:
+    choices.choose(
+        user_id=user.pk,
+        topic=Topic.REMINDERS,
+        channel=Channel.EMAIL,
+        is_wanted=is_wanted,
+        actor=audit.Actor.customer(user.pk),
+    )
+
+
 def later(hour: int = 12) -> datetime:
     """So far away that everybody is reminded of it."""
     return tomorrow(hour) + 2 * DAY
@@ -53,6 +62,23 @@ def reminders() -> list[str]:
     return [*mails.order_by("id").values_list("status", flat=True)]
 
 
+def reminding_pushes() -> list[Notification]:
+    return pushes("booking_reminder")
+
+
+def make_push_only(resource: Resource) -> Booking:
+    """Its customer has a device, and the mail that reminds them is none any more."""
+    alice = make_customer()
+    make_device(alice)
+    booking = make_booking(customer=alice, resource=resource, start=later())
+    turn(message("booking_reminder"), "SUPPRESSED", next_run_at=None)
+    return booking
+
+
+def of_closures() -> list[tuple[str, str]]:
+    return told(template__in=("venue_closed", "venue_open_again"))
+
+
 def test_who_books_is_reminded_a_day_before_and_never_after_the_start() -> None:
     booking = make_booking(start=later())
 
@@ -61,6 +87,21 @@ def test_who_books_is_reminded_a_day_before_and_never_after_the_start() -> None:
     assert reminder.next_run_at == later() - DAY
     assert reminder.not_after == booking.start_time
     assert reminder.status == "PENDING"
+
+
+@pytest.mark.parametrize(("is_wanted", "end"), [(True, "SENT"), (False, "SUPPRESSED")])
+def test_who_wants_to_be_reminded_again_in_time_is(
+    clock: Clock, stripe: Stripe, *, is_wanted: bool, end: str
+) -> None:
+    alice = make_customer()
+    choose(alice, is_wanted=False)
+    booking = make_booking(customer=alice, start=later())
+
+    choose(alice, is_wanted=is_wanted)
+    clock.stop_at(reminder_time(booking))
+    deliver()
+
+    assert reminders() == [end]
 
 
 def test_each_device_is_reminded_too_at_the_same_time() -> None:
@@ -129,8 +170,11 @@ def test_who_cancels_is_not_reminded() -> None:
     ]
 
 
-def test_who_is_moved_is_reminded_of_the_new_time_also_if_it_moves_back() -> None:
+def test_who_is_moved_is_reminded_of_the_new_time_also_if_it_moves_back(
+    stripe: Stripe,
+) -> None:
     booking, bob = make_booking(start=later()), make_staff()
+    deliver()
     for start in (later(16), later()):
         booking = move_booking(
             booking_id=booking.pk,
@@ -164,59 +208,59 @@ def test_what_is_due_is_said_and_corrected_once_when_it_is_paid() -> None:
     assert reminders() == ["CANCELLED", "CANCELLED", "PENDING"]
 
 
-def make_listener_by_push() -> User:
-    """Somebody who wants no reminders by mail, and has a phone."""
-    alice = make_customer()
-    make_device(alice)
-    choose(
-        user_id=alice.pk,
-        topic=Topic.REMINDERS,
-        channel=Channel.EMAIL,
-        is_wanted=False,
-        actor=audit.Actor.customer(alice.pk),
-    )
-    return alice
-
-
-def test_who_is_reminded_by_push_alone_hears_what_is_due_now() -> None:
-    booking = make_booking(
-        customer=make_listener_by_push(),
-        resource=make_priced_resource("AT_VENUE"),
-        start=later(),
-    )
-    make_cash(Payable.objects.get(pk=booking.payable_id), 1000)
-    run_due_work()
-
-    dues = [(p.status, p.context["due_minor"]) for p in pushes("booking_reminder")]
-    assert dues == [("CANCELLED", 2400), ("PENDING", 1400)]
-    assert reminders() == []
-
-
-def test_who_is_reminded_by_push_alone_is_so_after_a_closure_is_taken_back(
-    venue: Venue,
-) -> None:
-    resource = make_resource(venue=venue)
-    make_booking(customer=make_listener_by_push(), resource=resource, start=later())
-    for _ in range(2):
-        take_back(close(venue, date=later().astimezone(venue.zone).date())[0])
-
-    states = [each.status for each in pushes("booking_reminder")]
-    assert states == ["CANCELLED", "CANCELLED", "PENDING"]
-
-
 def test_who_was_reminded_is_not_reminded_again_when_they_pay(
     clock: Clock, stripe: Stripe
 ) -> None:
     booking = make_unpaid()
-    User.objects.filter(pk=booking.customer_id).update(email="alice@example.org")
     clock.stop_at(reminder_time(booking))
-    while sending.send_due():
-        pass
+    deliver()
 
     make_cash(Payable.objects.get(pk=booking.payable_id), 2400)
     run_due_work()
 
     assert reminders() == ["SENT"]
+
+
+@pytest.mark.parametrize("states", [["WAITING_FOR_ADDRESS"], ["SENDING", "RETRY"]])
+def test_a_reminder_that_is_late_is_corrected_however_it_waits(
+    clock: Clock, states: list[str]
+) -> None:
+    booking = make_unpaid()
+    clock.stop_at(reminder_time(booking) + HOUR / 2)
+    turn(message("booking_reminder"), *states)
+
+    make_cash(Payable.objects.get(pk=booking.payable_id), 1000)
+    run_due_work()
+
+    assert reminders() == ["CANCELLED", "PENDING"]
+    assert message("booking_reminder").context["due_minor"] == 1400
+
+
+def test_who_is_reminded_by_push_alone_reads_what_is_due_now() -> None:
+    booking = make_push_only(make_priced_resource("AT_VENUE"))
+
+    for cash in (1000, 1400):
+        make_cash(Payable.objects.get(pk=booking.payable_id), cash)
+        run_due_work()
+
+    told_by_push = [(x.status, x.context["due_minor"]) for x in reminding_pushes()]
+    assert told_by_push == [("CANCELLED", 2400), ("CANCELLED", 1400), ("PENDING", 0)]
+    assert reminders() == ["SUPPRESSED"]
+
+
+def test_a_channel_that_reminded_already_does_not_do_it_again() -> None:
+    alice = make_customer()
+    make_device(alice)
+    booking = make_booking(
+        customer=alice, resource=make_priced_resource("AT_VENUE"), start=later()
+    )
+    turn(reminding_pushes()[0], "SENDING", "UNKNOWN", next_run_at=None)
+
+    make_cash(Payable.objects.get(pk=booking.payable_id), 1000)
+    run_due_work()
+
+    assert reminders() == ["CANCELLED", "PENDING"]
+    assert [each.status for each in reminding_pushes()] == ["UNKNOWN"]
 
 
 # --- Closures -------------------------------------------------------------------
@@ -265,17 +309,100 @@ def test_what_is_closed_open_and_closed_again_is_told_after_all(venue: Venue) ->
     assert reminders() == ["CANCELLED", "CANCELLED"]
 
 
-def test_of_two_closures_one_taken_back_leaves_the_booking_closed(venue: Venue) -> None:
+@pytest.mark.parametrize("is_sent", [False, True])
+def test_of_two_closures_both_are_one_news_until_both_are_taken_back(
+    venue: Venue, stripe: Stripe, *, is_sent: bool
+) -> None:
+    booking = make_booked(venue)
+    date = later().astimezone(venue.zone).date()
+    first = close(booking.resource, date=date)[0]
+    if is_sent:
+        deliver()
+    other = close(venue, date=date)[0]
+    status = "SENT" if is_sent else "PENDING"
+    assert of_closures() == [("venue_closed", status)]
+
+    take_back(other)
+    assert of_closures() == [("venue_closed", status)]
+    assert reminders() == ["CANCELLED"]
+
+    take_back(first)
+    after = [("venue_closed", "SENT"), ("venue_open_again", "PENDING")]
+    assert of_closures() == (after if is_sent else [("venue_closed", "CANCELLED")])
+    assert reminders() == ["CANCELLED", "PENDING"]
+
+
+def test_who_heard_of_a_closure_hears_each_turn_that_follows(
+    venue: Venue, stripe: Stripe
+) -> None:
+    make_booked(venue)
+    for _ in range(2):
+        day = close(venue, date=later().astimezone(venue.zone).date())[0]
+        deliver()
+        take_back(day)
+        deliver()
+
+    turns = [("venue_closed", "SENT"), ("venue_open_again", "SENT")]
+    assert of_closures() == turns * 2
+
+
+def test_who_heard_that_it_is_closed_hears_nothing_if_it_opens_and_closes_again(
+    venue: Venue, stripe: Stripe
+) -> None:
+    make_booked(venue)
+    date = later().astimezone(venue.zone).date()
+    day = close(venue, date=date)[0]
+    deliver()
+    take_back(day)
+
+    close(venue, date=date)
+
+    turns = [("venue_closed", "SENT"), ("venue_open_again", "CANCELLED")]
+    assert of_closures() == turns
+
+
+def test_who_may_have_heard_that_it_is_closed_hears_that_it_is_open(
+    venue: Venue, stripe: Stripe
+) -> None:
+    make_booked(venue)
+    deliver()
+    day = close(venue, date=later().astimezone(venue.zone).date())[0]
+    stripe.fails("reset_after_effect", "emails.send", provider="resend")
+    deliver()
+
+    take_back(day)
+
+    turns = [("venue_closed", "CANCELLED"), ("venue_open_again", "PENDING")]
+    assert of_closures() == turns
+
+
+def test_what_was_moved_out_of_a_closure_and_into_another_is_told_again(
+    venue: Venue, stripe: Stripe
+) -> None:
     booking = make_booked(venue)
     date = later().astimezone(venue.zone).date()
     close(venue, date=date)
-    other = close(booking.resource, date=date)[0]
+    deliver()
+    move(booking, later() + DAY)
 
-    take_back(other)
+    close(venue, date=date + DAY)
 
-    # Both were told: each is a closure of its own.
-    statuses = [status for _, status in told(template="venue_closed")]
-    assert statuses == ["PENDING", "PENDING"]
+    assert of_closures() == [("venue_closed", "SENT"), ("venue_closed", "PENDING")]
+
+
+def test_who_is_reminded_by_push_alone_is_so_after_a_closure_too() -> None:
+    booking = make_push_only(make_resource())
+    venue = booking.resource.venue
+
+    for _ in range(2):
+        day = close(venue, date=later().astimezone(venue.zone).date())[0]
+        take_back(day)
+
+    assert [each.status for each in reminding_pushes()] == [
+        "CANCELLED",
+        "CANCELLED",
+        "PENDING",
+    ]
 
 
 def test_who_cancels_what_is_closed_hears_of_the_cancellation_alone(

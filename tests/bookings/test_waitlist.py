@@ -28,11 +28,14 @@ from bookings.rules import get_rules
 from bookings.services import bookings, cancelling, endings, holds, waitlist
 from bookings.states import HoldSource, HoldStatus, WaitlistStatus
 from notifications.models import Notification
+from notifications.services.desk import resend
 from recovery import invariants
 from recovery.models import AuditEntry, OutboxEvent
 from slotbase.lib.clock import read_clock
 from slotbase.lib.errors import InvalidState, ValidationFailed
 from tests.adversity import Clock
+from tests.bookings.messages import deliver
+from tests.conftest import Sandbox
 from tests.factories import (
     HOUR,
     expire,
@@ -324,6 +327,21 @@ def test_a_declined_offer_goes_to_the_next_one_at_once() -> None:
     assert mails_about(first) == {"waitlist_offered": "CANCELLED"}
     with pytest.raises(NothingOffered):
         waitlist.decline_offer(entry_id=first.pk, customer_id=first.customer_id)
+
+
+def test_a_declined_offer_is_not_sent_again_either(sandbox: Sandbox) -> None:
+    """Staff had sent it again, and that once more."""
+    first, _ = offered_and_next()
+    offers = Notification.objects.filter(subject_id=str(first.pk)).order_by("pk")
+    for _ in range(2):
+        deliver()
+        last = offers.latest("pk")
+        resend(message_id=last.pk, staff_id=make_staff().pk)
+
+    waitlist.decline_offer(entry_id=first.pk, customer_id=first.customer_id)
+
+    states = offers.values_list("status", flat=True)
+    assert [*states] == ["SENT", "SENT", "CANCELLED"]
 
 
 def test_an_offer_that_is_released_as_a_hold_is_declined() -> None:

@@ -111,18 +111,36 @@ def test_who_is_moved_is_told_and_reminded_of_the_new_time_alone(
     alice: Alice, clock: Clock
 ) -> None:
     booking = alice.books(make_resource())
+    told = alice.mails()
+    assert told == ["booking_confirmed"]
     move_booking(
         booking_id=booking.pk,
         staff_id=make_staff().pk,
         version=booking.version,
         start_time=booking.start_time + timedelta(hours=2),
     )
-    assert alice.mails() == ["booking_moved"]
+    told.append("booking_moved")
+    assert alice.mails() == told
 
     clock.go_on_at(booking.start_time - timedelta(hours=23))
-    assert alice.mails() == ["booking_moved"]
+    assert alice.mails() == told
     clock.go_on_at(booking.start_time - timedelta(hours=22))
-    assert alice.mails() == ["booking_moved", "booking_reminder"]
+    assert alice.mails() == [*told, "booking_reminder"]
+
+
+def test_who_is_moved_before_any_mail_went_out_hears_that_it_is_booked(
+    alice: Alice,
+) -> None:
+    booking = alice.books(make_resource())
+    for hours in (2, 4):
+        booking = move_booking(
+            booking_id=booking.pk,
+            staff_id=make_staff().pk,
+            version=booking.version,
+            start_time=booking.start_time + timedelta(hours=hours),
+        )
+
+    assert alice.mails() == ["booking_confirmed"]
 
 
 def test_who_booked_what_is_closed_is_told_and_then_what_becomes_of_it(

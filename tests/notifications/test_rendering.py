@@ -93,6 +93,7 @@ def test_what_does_not_go_out_by_a_channel_is_not_written_for_it() -> None:
         ("booking_reminder", {}, "25.00 EUR is still to be paid."),
         ("booking_reminder", {"due_minor": 0}, "There is nothing left to pay."),
         ("venue_closed", {}, "will be closed at the time of your booking"),
+        ("venue_open_again", {}, "Your booking is valid as before."),
         ("no_show_fee", {}, "A fee of 5.00 EUR was kept"),
         ("no_show_fee", NOT_PAID, "A fee of 5.00 EUR is to be paid"),
         ("refund_succeeded", {}, "Your refund of 20.00 EUR is on its way"),

@@ -568,3 +568,6 @@ def test_one_that_was_on_its_way_is_not_tried_again(sandbox: Sandbox) -> None:
 
     assert now_of(message).status == "EXPIRED"
     assert calls(sandbox) == 0
+    entries = AuditEntry.objects.filter(subject_id=str(message.pk)).order_by("id")
+    why = [each.reason for each in entries if each.to_state == "EXPIRED"]
+    assert why == ["nobody wants it any more, and it may have gone out"]
