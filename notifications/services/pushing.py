@@ -19,7 +19,7 @@ from notifications.services import devices, push_guard
 from notifications.services.choices import NOT_WANTED, is_wanted_still
 from notifications.services.fallback import push_is_settled
 from notifications.services.history import record_attempt, record_move
-from notifications.services.messages import PUSH_MARK
+from notifications.services.messages import key_of_mail
 from notifications.states import Channel, DeviceStatus, NotificationStatus
 from recovery import audit, rowqueue
 from slotbase.lib.clock import Now, read_clock
@@ -129,7 +129,7 @@ def _push_of(message: Notification, token: str, now: datetime) -> client.Push:
 
 def _collapse_key(message: Notification) -> str:
     """The same on each device, so that a copy takes the place of the first one."""
-    key, _, _ = message.dedupe_key.rpartition(PUSH_MARK)
+    key = key_of_mail(message.dedupe_key)
     return hashlib.sha256(key.encode()).hexdigest()[:32]
 
 

@@ -185,7 +185,7 @@ def test_one_that_went_out_is_sent_again_with_a_reason(
     send()
 
     assert len(mails(sandbox)) == 2
-    again = Notification.objects.get(dedupe_key=services.key_again(sent.pk))
+    again = Notification.objects.get(dedupe_key=services.key_again(sent))
     assert (again.status, again.because) == ("SENT", "They deleted it")
     assert page_of(again) in read(desk, sent)
     assert page_of(sent) in read(desk, again)
@@ -202,7 +202,7 @@ def test_it_is_sent_again_once_and_the_newer_one_after_that(
     assert press(desk, sent, reason="Once more").status_code == 409
     send()
 
-    again = Notification.objects.get(dedupe_key=services.key_again(sent.pk))
+    again = Notification.objects.get(dedupe_key=services.key_again(sent))
     assert 'value="resend"' in read(desk, again)
 
 
@@ -275,7 +275,7 @@ def test_without_looking_for_a_repetition_it_would_go_out_thrice(
     with pytest.raises(InvalidState):
         services.resend(message_id=sent.pk, staff_id=bob.pk, reason="x")
 
-    monkeypatch.setattr(services, "can_be_sent_again", lambda _: True)
+    monkeypatch.setattr(services, "why_not_again", lambda _: "")
     monkeypatch.setattr(services, "key_again", lambda _: "another key")
     services.resend(message_id=sent.pk, staff_id=bob.pk, reason="x")
     assert confirmations().count() == 3
