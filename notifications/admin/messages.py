@@ -7,10 +7,11 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
-from django.utils.html import format_html, format_html_join
+from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 
 from notifications.admin.reach import format_reach
+from notifications.admin.words import show_words
 from notifications.models import Notification, NotificationAttempt
 from notifications.services import desk
 from notifications.services.repeats import (
@@ -149,11 +150,8 @@ class NotificationAdmin(ActingAdmin[Any]):
 
     @admin.display(description="text")
     def text(self, row: Notification) -> SafeString | str:
-        """What was written, as long as it is kept."""
-        if row.rendered is None:
-            return self.get_empty_value_display()
-        subject, text = row.rendered["subject"], row.rendered["text"]
-        return format_html('<pre class="payload">{}\n\n{}</pre>', subject, text)
+        """What was written, as long as it is kept; else what would be."""
+        return show_words(row)
 
     @admin.display(description="their mails")
     def reach(self, row: Notification) -> SafeString:
