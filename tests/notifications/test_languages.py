@@ -175,6 +175,8 @@ def test_a_language_begins_with_an_empty_file(
 
     assert messages.main() == 1
 
+    # What is compiled is offered to people at once.
+    assert not file.with_suffix(".mo").exists()
     said = capsys.readouterr().out.splitlines()
     assert len(said) == len(messages.collect_messages())
     assert "fr/LC_MESSAGES/django.po: not translated: See you there." in "".join(said)
