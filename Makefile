@@ -62,6 +62,8 @@ deploy: export ALLOWED_HOSTS = slotbase.example
 deploy: export CLERK_ISSUER = https://clerk.slotbase.example
 deploy: export CLERK_JWKS_URL = https://clerk.slotbase.example/.well-known/jwks.json
 deploy: export CLERK_AUTHORIZED_PARTIES = https://app.slotbase.example
+deploy: export RESEND_API_KEY = re_leads_nowhere
+deploy: export PUBLIC_URL = https://booking.slotbase.example
 deploy: bootstrap ## settings of a production installation are safe
 	@$(PY) manage.py check --deploy --fail-level WARNING
 

@@ -51,8 +51,10 @@ def lock_by_keys(dedupe_key: str) -> list[Notification]:
 def lock_with_copies(dedupe_key: str) -> list[Notification]:
     """As `lock_by_keys`, with what staff sent again of it, however often."""
     found = lock_by_keys(dedupe_key)
+    # The keys of pushes that were sent again begin as those of the first ones.
+    mails = [message for message in found if message.channel == Channel.EMAIL]
     return found + [
-        copy for message in found for copy in lock_with_copies(f"again:{message.pk}")
+        copy for mail in mails for copy in lock_with_copies(f"again:{mail.pk}")
     ]
 
 

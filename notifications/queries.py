@@ -31,9 +31,13 @@ OUTCOMES: Mapping[str, tuple[str, ...]] = {
 
 @dataclass
 class ChannelState:
-    """How a channel is: what waits, and what became of what was queued lately."""
+    """How a channel is: what waits, and what became of what was queued lately.
+
+    What is planned for later, such as a reminder, does not wait for anything.
+    """
 
     waiting: int = 0
+    planned: int = 0
     due: int = 0
     oldest_due: datetime | None = None
     unaddressed: int = 0
@@ -50,8 +54,8 @@ def count_devices(user_id: UUID) -> int:
 def read_channels() -> dict[Channel, ChannelState]:
     """How each channel is: two statements, each by an index."""
     states = {channel: ChannelState() for channel in Channel}
-    for channel, waiting, due, oldest_due, unaddressed in list_waiting():
-        state = ChannelState(waiting, due, oldest_due, unaddressed)
+    for channel, waiting, planned, due, oldest_due, unaddressed in list_waiting():
+        state = ChannelState(waiting, planned, due, oldest_due, unaddressed)
         states[Channel(channel)] = state
     counts = list_lately()
     for channel, state in states.items():
@@ -66,14 +70,19 @@ def read_channels() -> dict[Channel, ChannelState]:
     return states
 
 
-def list_waiting() -> list[tuple[str, int, int, datetime | None, int]]:
-    """For each channel: how many wait, are due, since when, and for an address."""
+def list_waiting() -> list[tuple[str, int, int, int, datetime | None, int]]:
+    """For each channel, in the order of `ChannelState`: what is not over yet."""
     waiting = Notification.objects.filter(next_run_at__isnull=False)
+    # One that failed before it was begun is pending as well, and has an error.
+    is_planned = Q(
+        status=NotificationStatus.PENDING, next_run_at__gt=Now(), last_error=""
+    )
     is_due = Q(next_run_at__lte=Now())
     is_unaddressed = Q(status=NotificationStatus.WAITING_FOR_ADDRESS)
     return list(
         waiting.values_list("channel").annotate(
-            waiting=Count("pk"),
+            waiting=Count("pk", filter=~is_planned),
+            planned=Count("pk", filter=is_planned),
             due=Count("pk", filter=is_due),
             oldest_due=Min("next_run_at", filter=is_due),
             unaddressed=Count("pk", filter=is_unaddressed),

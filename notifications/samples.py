@@ -41,12 +41,25 @@ _ALL: dict[str, Any] = {
 _USUAL: dict[str, dict[str, Any]] = {
     "late_payment_refunded": {"refund_minor": 2500, "fee_kept_minor": 0, "is_all": True}
 }
+_NOTHING_BACK = {"refund_minor": 0, "fee_kept_minor": 0}
+#: What else a kind may say, by what is different then.
+VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
+    "booking_cancelled": {
+        "by_venue": {"by_venue": True, "refund_minor": 2500, "fee_kept_minor": 0},
+        "paid_out_at_venue": {"refund_minor": 0, "payout_minor": 2000},
+        "fee_due": {**_NOTHING_BACK, "fee_due_minor": 500},
+        "in_dispute": {**_NOTHING_BACK, "in_dispute_minor": 2500},
+    },
+    "refund_elsewhere": {"settled": {"is_settled": True}},
+    "waitlist_lapsed": {"by_closure": {"was_closed": True}},
+}
 
 
-def sample_of(name: str) -> dict[str, Any]:
+def sample_of(name: str, variant: str = "") -> dict[str, Any]:
     """A context for this kind: what it needs, and what it may have."""
     usual = {**_ALL, **_USUAL.get(name, {})}
-    return {key: usual[key] for key in sorted(_keys_of(KINDS[name]))}
+    sample = {key: usual[key] for key in sorted(_keys_of(KINDS[name]))}
+    return {**sample, **(VARIANTS[name][variant] if variant else {})}
 
 
 def _keys_of(kind: Kind) -> frozenset[str]:

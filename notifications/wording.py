@@ -13,6 +13,7 @@ from django.utils.formats import date_format, number_format
 from django.utils.translation import gettext as _
 from django.utils.translation.trans_real import parse_accept_lang_header
 
+from slotbase.lib.letters import can_be_shown
 from slotbase.lib.money import exponent, format_amount
 
 CATALOGUES = Path(__file__).with_name("locale")
@@ -49,7 +50,7 @@ def speaking(language: str) -> Iterator[None]:
 
 def to_one_line(text: str) -> str:
     """Without breaks, which would add headers or paragraphs of somebody's own."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return " ".join("".join(c if can_be_shown(c) else " " for c in text).split())
 
 
 def put_in_words(context: Mapping[str, Any]) -> dict[str, Any]:
@@ -87,9 +88,10 @@ def _say_address(address: str) -> str:
 
 
 def say_money(amount_minor: int, currency: str) -> str:
-    """Amount and currency: `25.00 EUR`, in German `25,00 EUR`."""
+    """Amount and currency: `1,250.00 EUR`, in German `1.250,00 EUR`."""
     amount = Decimal(format_amount(amount_minor, currency))
-    return f"{number_format(amount, exponent(currency))} {currency}"
+    digits = number_format(amount, exponent(currency), force_grouping=True)
+    return f"{digits} {currency}"
 
 
 def _say_rate(rate: Any) -> str:

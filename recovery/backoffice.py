@@ -11,7 +11,6 @@ from typing import Any, ClassVar, Generic, TypeVar, cast
 from urllib.parse import urlencode
 from uuid import UUID
 
-from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.contrib.auth import get_user_model
@@ -25,6 +24,7 @@ from django.utils.safestring import SafeString
 
 from recovery import audit
 from recovery.models import AuditEntry
+from recovery.typed import Typed
 from slotbase.lib.backoffice import SEE_CONTACT_DATA, BackOfficeAdmin, ModelAdmin
 from slotbase.lib.columns import format_moment, format_state
 from slotbase.lib.errors import DomainError
@@ -153,34 +153,6 @@ def _step(entry: AuditEntry, names: Mapping[str, str], *, sees_audit: bool) -> S
 # --- Buttons ------------------------------------------------------------------
 
 
-class Typed(forms.Form):
-    """What a person typed beside the buttons of a page."""
-
-    version = forms.IntegerField(required=False)
-    reason = forms.CharField(
-        required=False,
-        max_length=200,
-        widget=forms.Textarea({"rows": 2}),
-        label="Why",
-        error_messages={"required": "Say why: whoever reads this was not here."},
-    )
-    evidence = forms.CharField(
-        required=False,
-        max_length=5000,
-        widget=forms.Textarea({"rows": 4}),
-        label="Evidence, if there is any",
-        error_messages={
-            "required": "Say what shows it: a receipt, a transfer, a name."
-        },
-    )
-    reference = forms.CharField(
-        required=False,
-        max_length=64,
-        label="Reference of the booking",
-        error_messages={"required": "Give the reference of the booking."},
-    )
-
-
 @dataclass(frozen=True)
 class Wish:
     """Who pressed a button, at which version of the row, and what they typed."""
@@ -203,6 +175,7 @@ class RowAction(Generic[Row]):
 
     `run` may raise a DomainError, which is shown as a message. The button is shown
     where `is_offered(row, staff_id)`; whether it may be done is for the service to say.
+    Where it is not, `why_not` stands in its place, unless that is empty.
     Where more must be asked first, it `leads_to` a page that does it.
     """
 
@@ -217,6 +190,7 @@ class RowAction(Generic[Row]):
     needs_evidence: bool = False
     needs_reference: bool = False
     leads_to: Callable[[Row], str] | None = None
+    why_not: Callable[[Row, UUID], str] = lambda _row, _staff_id: ""
 
     @property
     def needs(self) -> dict[str, bool]:
@@ -311,10 +285,17 @@ class ActingAdmin(AuditedAdmin[Row]):
     ) -> Any:
         """With the buttons that this person may press now."""
         row, staff_id = context["original"], staff_id_of(request)
+        actions = self.row_actions(row).items()
+        allowed = {name: each for name, each in actions if _may_do(request, each)}
         offered = {
             name: action
-            for name, action in self.row_actions(row).items()
-            if _may_do(request, action) and action.is_offered(row, staff_id)
+            for name, action in allowed.items()
+            if action.is_offered(row, staff_id)
+        }
+        refused = {
+            action.label: why
+            for name, action in allowed.items()
+            if name not in offered and (why := action.why_not(row, staff_id))
         }
         typed = context.get("typed") or Typed()
         asked = {name for each in offered.values() for name in each.takes}
@@ -324,7 +305,11 @@ class ActingAdmin(AuditedAdmin[Row]):
             for name in ("reference", "reason", "evidence")
             if name in asked or typed.data.get(name)
         ]
-        context |= {"row_actions": offered, "typed": [typed[name] for name in shown]}
+        context |= {
+            "row_actions": offered,
+            "refused": refused,
+            "typed": [typed[name] for name in shown],
+        }
         return super().render_change_form(request, context, *args, **kwargs)
 
 

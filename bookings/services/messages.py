@@ -18,7 +18,7 @@ from bookings.services.wording import (
 from bookings.states import BookingStatus
 from notifications.services.heard import last_heard, list_messages, unheard_since
 from notifications.services.messages import (
-    PUSH_MARK,
+    key_of_mail,
     queue_message,
     withdraw,
     withdraw_about,
@@ -100,7 +100,7 @@ def is_told_of_move(booking: Booking) -> bool:
     """Whether its customer hears of its last move; some choose not to."""
     keys = {_key_of_move(template, booking) for template in OF_MOVES}
     queued = list_messages(**_meaning(booking), templates=OF_MOVES)
-    return any(each.dedupe_key.partition(PUSH_MARK)[0] in keys for each in queued)
+    return any(key_of_mail(each.dedupe_key) in keys for each in queued)
 
 
 @transaction_required

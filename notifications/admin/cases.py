@@ -5,6 +5,7 @@ from uuid import UUID
 
 from notifications.models import Notification
 from notifications.services import desk
+from notifications.services.repeats import why_not_again
 from notifications.services.undeliverable import KIND
 from recovery import cases
 from recovery.admin.actions import MAY_CLOSE, is_free_for, register_actions
@@ -28,8 +29,14 @@ def _called(case: Any, wish: Wish) -> None:
 
 def _can_be_resent(case: Any, staff_id: UUID) -> bool:
     message = Notification.objects.filter(pk=case.subject_id).first()
-    is_given_up = message is not None and desk.can_be_sent_again(message)
+    is_given_up = message is not None and not why_not_again(message)
     return is_given_up and is_free_for(case, staff_id)
+
+
+def _why_not(case: Any, staff_id: UUID) -> str:
+    message = Notification.objects.filter(pk=case.subject_id).first()
+    is_asked = message is not None and is_free_for(case, staff_id)
+    return why_not_again(message) if message and is_asked else ""
 
 
 register_actions(
@@ -42,6 +49,7 @@ register_actions(
         MAY_CLOSE,
         _resend,
         _can_be_resent,
+        why_not=_why_not,
     ),
     called=RowAction(
         "I told the customer",

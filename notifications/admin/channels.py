@@ -23,6 +23,7 @@ from slotbase.lib.errors import InvalidState
 MAY_SEE = "recovery.view_providerstatus"
 MAY_END_PAUSE = "notifications.change_sendbudget"
 PROVIDERS = {Channel.EMAIL: "resend", Channel.PUSH: "fcm"}
+BUDGETED = frozenset({Channel.EMAIL})
 NAMES = {Channel.EMAIL: "Mails", Channel.PUSH: "Pushes"}
 
 
@@ -40,7 +41,8 @@ def show_channels(request: HttpRequest) -> HttpResponse:
             "facts": [
                 *_queue(state, now),
                 *_provider(providers.get(PROVIDERS[channel])),
-                *_budget(budgets.get(PROVIDERS[channel]), now),
+                # Pushes have none: Google takes more than there will ever be.
+                *(_budget(budgets.get("resend"), now) if channel in BUDGETED else ()),
                 *_addressees(channel, state),
             ],
             "lately": [(say_action(name), *n) for name, n in state.lately.items()],
@@ -85,7 +87,12 @@ def _queue(state: queries.ChannelState, now: datetime) -> list[Fact]:
     oldest = "none"
     if state.oldest_due is not None:
         oldest = f"for {say_duration(now - state.oldest_due)}"
-    return [("Waiting", state.waiting), ("Due", state.due), ("Longest due", oldest)]
+    return [
+        ("Waiting", state.waiting),
+        ("Planned for later", state.planned),
+        ("Due", state.due),
+        ("Longest due", oldest),
+    ]
 
 
 def _provider(status: Status | None) -> list[Fact]:

@@ -7,13 +7,18 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
-from django.utils.html import format_html, format_html_join
+from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 
 from notifications.admin.reach import format_reach
+from notifications.admin.words import show_words
 from notifications.models import Notification, NotificationAttempt
 from notifications.services import desk
-from notifications.services.messages import UNWRITTEN
+from notifications.services.repeats import (
+    id_of_repeated,
+    key_again,
+    why_not_again,
+)
 from notifications.services.undeliverable import fingerprint_of
 from notifications.states import WENT_OUT, NotificationStatus
 from recovery import cases
@@ -48,9 +53,15 @@ _RESEND = RowAction[Any](
     "It is sent again within seconds.",
     MAY_CLOSE,
     _send_again,
-    lambda message, _: desk.can_be_sent_again(message),
+    lambda message, _: not why_not_again(message),
     needs_reason=True,
+    why_not=lambda message, _: why_not_again(message),
 )
+#: Its provider took it and did not tell that it came back; or nobody knows.
+_MAY_HAVE_ARRIVED = {
+    *WENT_OUT,
+    NotificationStatus.UNKNOWN,
+} - {NotificationStatus.BOUNCED}
 _ARRIVES_TWICE = (
     "It may have arrived already: then the customer gets it twice. Sends it anew, as a"
     " message of its own, to where they can be reached now."
@@ -103,8 +114,7 @@ class NotificationAdmin(ActingAdmin[Any]):
 
     def row_actions(self, row: Notification) -> dict[str, RowAction[Any]]:
         """Sending it again, with a warning if it may have arrived."""
-        may_have_arrived = row.status in {*WENT_OUT, NotificationStatus.UNKNOWN}
-        if not may_have_arrived:
+        if row.status not in _MAY_HAVE_ARRIVED:
             return {"resend": _RESEND}
         return {"resend": replace(_RESEND, says=_ARRIVES_TWICE)}
 
@@ -140,11 +150,8 @@ class NotificationAdmin(ActingAdmin[Any]):
 
     @admin.display(description="text")
     def text(self, row: Notification) -> SafeString | str:
-        """What was written, as long as it is kept."""
-        if row.rendered in (None, UNWRITTEN):
-            return self.get_empty_value_display()
-        subject, text = row.rendered["subject"], row.rendered["text"]
-        return format_html('<pre class="payload">{}\n\n{}</pre>', subject, text)
+        """What was written, as long as it is kept; else what would be."""
+        return show_words(row)
 
     @admin.display(description="their mails")
     def reach(self, row: Notification) -> SafeString:
@@ -154,10 +161,8 @@ class NotificationAdmin(ActingAdmin[Any]):
     @admin.display(description="sent again")
     def others(self, row: Notification) -> SafeString | str:
         """The message that this one repeats, and the one that repeats it."""
-        before = row.dedupe_key.removeprefix(desk.AGAIN).partition(":")[0]
-        is_again = row.dedupe_key.startswith(desk.AGAIN)
-        linked = Q(dedupe_key__startswith=desk.key_again(row.pk))
-        linked |= Q(pk=before) if is_again else Q(pk=None)
+        linked = Q(dedupe_key__startswith=key_again(row))
+        linked |= Q(pk=id_of_repeated(row) or None)
         found = Notification.objects.filter(linked).order_by("id")
         links = [(format_link("notifications_notification", each),) for each in found]
         return format_html_join(", ", "{}", links) or self.get_empty_value_display()

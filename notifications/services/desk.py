@@ -2,34 +2,16 @@
 
 from uuid import UUID
 
-from notifications.errors import UnknownTemplate
-from notifications.locks import lock_message
+from notifications.locks import lock_by_keys, lock_message
 from notifications.models import Notification
-from notifications.services.messages import queue_message, withdraw
+from notifications.services.messages import key_of_mail, queue_message, withdraw
+from notifications.services.repeats import devices_left, key_again, why_not_again
 from notifications.services.undeliverable import close_undeliverable
-from notifications.states import OPEN, Channel
+from notifications.states import Channel
 from recovery import audit, cases
 from recovery.states import CaseStatus
-from slotbase.lib.clock import read_clock
 from slotbase.lib.db import retry_on_conflict, transaction_required
 from slotbase.lib.errors import InvalidState
-
-#: How the keys of messages begin that a person sent again.
-AGAIN = "again:"
-
-
-def key_again(message_id: UUID) -> str:
-    """The key of the message that repeats another one: there is one at most."""
-    return f"{AGAIN}{message_id}"
-
-
-def can_be_sent_again(message: Notification) -> bool:
-    """Whether it went out or is given up, and was not repeated or forgotten since."""
-    is_over = message.not_after is not None and message.not_after <= read_clock()
-    if message.status in OPEN or is_over:
-        return False
-    again = Notification.objects.filter(dedupe_key__startswith=key_again(message.pk))
-    return not again.exists()
 
 
 @retry_on_conflict
@@ -37,19 +19,17 @@ def resend(*, message_id: UUID, staff_id: UUID, reason: str = "") -> None:
     """Send a message anew that is over, to where its customer can be reached now.
 
     It is another message, with attempts and, if need be, a case of its own; one that
-    may have arrived may so arrive twice. Of two people who want that at once one
-    message comes.
+    may have arrived may so arrive twice. A push goes to those devices alone that were
+    not told. Of two people who want that at once one message comes.
 
     Raises:
         MessageNotFound: there is none.
-        InvalidState: it goes out by itself, it was repeated, or it is too late for it;
-            or nothing can be sent there.
+        InvalidState: it goes out by itself, was repeated, is not true any more, or
+            nothing can be sent there; it says which, and what to do instead.
     """
-    message = lock_message(message_id)
-    if not can_be_sent_again(message):
-        raise InvalidState(
-            "It goes out by itself, was sent again already, or it is too late for it."
-        )
+    message = _lock_with_copies(message_id)
+    if why := why_not_again(message):
+        raise InvalidState(why)
     _queue_anew(message, reason)
     audit.record(
         actor=audit.Actor.staff(staff_id),
@@ -61,26 +41,34 @@ def resend(*, message_id: UUID, staff_id: UUID, reason: str = "") -> None:
 
 
 @transaction_required
+def _lock_with_copies(message_id: UUID) -> Notification:
+    """Those on other devices as well: each button sees to all of them."""
+    found = Notification.objects.filter(pk=message_id)
+    for key in found.values_list("dedupe_key", flat=True):
+        lock_by_keys(key_of_mail(key))
+    return lock_message(message_id)
+
+
+@transaction_required
 def _queue_anew(message: Notification, reason: str) -> None:
-    key = key_again(message.pk)
-    try:
-        queue_message(
-            recipient_id=message.recipient_id,
-            template=message.template,
-            context=message.context,
-            dedupe_key=key,
-            subject_type=message.subject_type,
-            subject_id=message.subject_id,
-            venue_id=message.venue_id,
-            reference=message.reference,
-            not_after=message.not_after,
-            channels=[Channel(message.channel)],
-        )
-    except UnknownTemplate as error:
-        raise InvalidState("It cannot be written any more: call them.") from error
+    key = key_again(message)
+    queue_message(
+        recipient_id=message.recipient_id,
+        template=message.template,
+        context=message.context,
+        dedupe_key=key,
+        subject_type=message.subject_type,
+        subject_id=message.subject_id,
+        venue_id=message.venue_id,
+        reference=message.reference,
+        not_after=message.not_after,
+        channels=[Channel(message.channel)],
+        devices=devices_left(message),
+    )
     made = Notification.objects.filter(dedupe_key__startswith=key)
     if not made.update(because=reason[:200]):
-        raise InvalidState("They do not want it by this way, or have no device: call.")
+        # What they want, or their devices, changed at this moment.
+        raise InvalidState("Nothing can be sent there now: call them.")
 
 
 @retry_on_conflict

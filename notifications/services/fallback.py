@@ -3,7 +3,7 @@
 from notifications.errors import UnknownTemplate
 from notifications.locks import lock_by_keys
 from notifications.models import Notification
-from notifications.services.messages import mail_key, queue_message
+from notifications.services.messages import key_of_mail, queue_message
 from notifications.services.undeliverable import (
     close_undeliverable,
     must_arrive,
@@ -56,7 +56,7 @@ def push_is_settled(push: Notification) -> None:
     before the push (`lock_by_keys`): this locks them. Nothing follows unless the mail
     is lost; then its case closes, or opens if this was the last hope.
     """
-    for mail in lock_by_keys(mail_key(push)):
+    for mail in lock_by_keys(key_of_mail(push.dedupe_key)):
         if mail.channel == Channel.EMAIL and mail.status in LOST:
             tell_otherwise(mail, cause="neither mail nor push arrived")
 

@@ -51,14 +51,16 @@ def queue_message(  # noqa: PLR0913 - what a message is about has no fewer parts
     not_before: datetime | None = None,
     not_after: datetime | None = None,
     channels: Iterable[Channel] | None = None,
+    devices: Iterable[UUID] | None = None,
 ) -> None:
     """Owe somebody a message; the same `dedupe_key` twice is one message.
 
     Part of the transaction that is the reason for it: both commit, or neither does. It
     goes out by all channels of its kind (or those of them that are given) by which the
     recipient wants to hear of its topic: one mail, which waits for the address if it is
-    not known yet, and a push to each device that the recipient has now, if FCM is
-    configured; nobody wants a push PUSH_TTL_SECONDS after it was due. `context` has
+    not known yet, and a push to each device that the recipient has now (or to the given
+    ones), if FCM is configured; nobody wants a push PUSH_TTL_SECONDS after it was due.
+    `context` has
     what `notifications.kinds.KINDS` lists: ids, titles, amounts in minor units, times
     as ISO 8601 in UTC; nothing that identifies a person. It is not sent before
     `not_before` (whether they want it is asked then, not now), and from `not_after` on
@@ -96,7 +98,7 @@ def queue_message(  # noqa: PLR0913 - what a message is about has no fewer parts
                 rendered=UNWRITTEN,
                 **{**about, "not_after": _pointless_from(not_before, not_after)},
             )
-            for device_id in _devices_of(recipient_id)
+            for device_id in (devices_of(recipient_id) if devices is None else devices)
         ]
     if new:
         _insert(new, is_due=not_before is None)
@@ -107,9 +109,12 @@ def push_key(dedupe_key: str, device_id: UUID) -> str:
     return f"{dedupe_key}{PUSH_MARK}{device_id}"
 
 
-def mail_key(push: Notification) -> str:
-    """The key of the mail that says the same as a push, whether or not there is one."""
-    return push.dedupe_key.rpartition(PUSH_MARK)[0]
+def key_of_mail(dedupe_key: str) -> str:
+    """The key of the mail that says the same as a push with a key; of a mail, its own.
+
+    Copies on several devices have it in common, however often they are sent again.
+    """
+    return dedupe_key.partition(PUSH_MARK)[0]
 
 
 def _pointless_from(not_before: datetime | None, not_after: datetime | None) -> Any:
@@ -121,7 +126,8 @@ def _pointless_from(not_before: datetime | None, not_after: datetime | None) -> 
     return Least(late, Value(not_after, DateTimeField()))
 
 
-def _devices_of(user_id: UUID) -> list[UUID]:
+def devices_of(user_id: UUID) -> list[UUID]:
+    """The devices of somebody to which messages are pushed now."""
     if not settings.FCM_CREDENTIALS:
         return []
     devices = PushDevice.objects.filter(user_id=user_id, status=DeviceStatus.ACTIVE)
@@ -176,7 +182,7 @@ def count_withdrawn(*, subject_type: str, subject_id: Any, template: str) -> int
         template=template,
     )
     keys = withdrawn.values_list("dedupe_key", flat=True)
-    return len({key.partition(PUSH_MARK)[0] for key in keys})
+    return len({key_of_mail(key) for key in keys})
 
 
 @transaction_required

@@ -20,7 +20,7 @@ from notifications.services import devices, push_guard
 from notifications.services.choices import is_wanted_still
 from notifications.services.fallback import push_is_settled
 from notifications.services.history import record_attempt, record_move
-from notifications.services.messages import UNWRITTEN, mail_key
+from notifications.services.messages import UNWRITTEN, key_of_mail
 from notifications.states import NOT_WANTED, Channel, DeviceStatus, NotificationStatus
 from recovery import audit, rowqueue
 from slotbase.lib.clock import Now, read_clock
@@ -152,7 +152,8 @@ def _push_of(
 
 def _collapse_key(message: Notification) -> str:
     """The same on each device, so that a copy takes the place of the first one."""
-    return hashlib.sha256(mail_key(message).encode()).hexdigest()[:32]
+    key = key_of_mail(message.dedupe_key)
+    return hashlib.sha256(key.encode()).hexdigest()[:32]
 
 
 def _ttl(message: Notification, now: datetime) -> timedelta:
@@ -170,7 +171,7 @@ def _lock(row: Notification) -> Notification:
     First of all, and in one order: two pushes of one message may end at one instant,
     and each would wait for the other; or a cancellation, which withdraws them all.
     """
-    lock_by_keys(mail_key(row))
+    lock_by_keys(key_of_mail(row.dedupe_key))
     return lock_leased(row)
 
 

@@ -2,9 +2,9 @@
 
 Each language is one file, `notifications/locale/<language>/LC_MESSAGES/django.po`. This
 lists in it what the templates say now, keeps what is translated, drops what nobody says
-any more, and writes the `.mo` beside it, which is what the product reads. To begin a
-language, make its folder and an empty `django.po`. As much of both formats as we use:
-no plurals and no contexts.
+any more, and once nothing is missing writes the `.mo` beside it, which is what the
+product reads. To begin a language, make its folder and an empty `django.po`. As much of
+both formats as we use: no plurals and no contexts.
 """
 
 import ast
@@ -120,12 +120,13 @@ def main() -> int:
     for path in sorted(CATALOGUES.glob("*/LC_MESSAGES/django.po")):
         text = write_po(messages, read_po(path.read_text()))
         path.write_text(text)
-        path.with_suffix(".mo").write_bytes(compile_mo(read_po(text)))
-        for message, translation in read_po(text).items():
-            if not translation:
-                missing += 1
-                place = path.relative_to(CATALOGUES)
-                print(f"{place}: not translated: {message}")
+        untranslated = [each for each, words in read_po(text).items() if not words]
+        for message in untranslated:
+            print(f"{path.relative_to(CATALOGUES)}: not translated: {message}")
+        # A language is offered once it is compiled, so only when nothing is missing.
+        if not untranslated:
+            path.with_suffix(".mo").write_bytes(compile_mo(read_po(text)))
+        missing += len(untranslated)
     return min(missing, 1)
 
 

@@ -18,6 +18,8 @@ from slotbase.devstack.postgres import Postgres
 from slotbase.devstack.state import CHECKOUT, State
 from slotbase.devstack.valkey import Valkey
 
+#: Whose webhooks the sandbox sends to the product.
+HOOKS = ("stripe", "resend")
 QUEUES = "money,inbox,bookings,email,push,ai,default"
 
 
@@ -80,16 +82,17 @@ class ProductStack:
         folder = self._state.root / "sandbox"
         where = ["--port", str(self._sandbox_port), "--state-dir", str(folder)]
         health = f"{self._addresses['SANDBOX_URL']}/_sandbox/health"
-        command = ["-m", "slotbase.sandbox", *where, "--webhook", self._stripe_hook()]
+        hooks = [part for name in HOOKS for part in ("--webhook", self._hook(name))]
         return replace(
-            self._python("sandbox", *command),
+            self._python("sandbox", "-m", "slotbase.sandbox", *where, *hooks),
             is_ready=lambda _: answers(health),
         )
 
-    def _stripe_hook(self) -> str:
-        """Where the sandbox sends Stripe's webhooks, and how it signs them."""
-        secret = self._settings["STRIPE_WEBHOOK_SECRETS"].split(",")[0].strip()
-        return f"stripe={self._addresses['SLOTBASE_URL']}/webhooks/stripe/,{secret}"
+    def _hook(self, provider: str) -> str:
+        """Where the sandbox sends a provider's webhooks, and how it signs them."""
+        secrets = self._settings[f"{provider.upper()}_WEBHOOK_SECRETS"]
+        url = f"{self._addresses['SLOTBASE_URL']}/webhooks/{provider}/"
+        return f"{provider}={url},{secrets.split(',')[0].strip()}"
 
     def _migrate(self) -> Program:
         owner = {"DATABASE_URL": self._addresses["DATABASE_OWNER_URL"]}

@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import structlog
 from django.conf import settings
+from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 
 from slotbase.lib import failpoints
@@ -92,6 +93,23 @@ def warn_if_nobody_is_told() -> None:
         log.warning(
             "alerts_are_told_to_nobody", set="ALERT_WEBHOOK_URL, ALERT_EMAIL_TO"
         )
+
+
+@checks.register(deploy=True)
+def warn_if_mails_have_no_link(**_: object) -> list[checks.CheckMessage]:
+    """Mails are sent, and nobody can unsubscribe from those that they may refuse."""
+    is_sending = settings.RESEND_API_KEY and not settings.DEMO
+    if not is_sending or settings.PUBLIC_URL:
+        return []
+    return [
+        checks.Warning(
+            "PUBLIC_URL is not set: reminders and offers go out without a link to"
+            " unsubscribe, and mail programs show no button for it.",
+            hint="Set it to where customers reach SlotBase, such as"
+            " https://booking.example.com (docs/howto/connect-resend.md).",
+            id="slotbase.W001",
+        )
+    ]
 
 
 def _unsafe_web() -> Iterator[str]:

@@ -26,6 +26,7 @@ from tests.notifications.conftest import (
     send,
     suppress,
 )
+from tests.notifications.pushes import queue_push, register
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -73,6 +74,45 @@ def test_of_many_who_send_it_again_one_does(sandbox: Sandbox) -> None:
     assert outcomes_of_crowd(again) == ONE_WINS
     assert Notification.objects.count() == 2
     assert AuditEntry.objects.filter(action="notification.resent").count() == 1
+
+
+def press_for_both_devices() -> list[Any]:
+    """Two people, each at the failed push to another device of the same person."""
+    alice, bob = make_customer(), make_staff()
+    phone, _ = register(alice), register(alice)
+    queue_push(phone)
+    pushes = Notification.objects.filter(recipient=alice)
+    pushes.update(status="FAILED", next_run_at=None)
+    ids = pushes.values_list("pk", flat=True)
+    return at_once([partial(desk.resend, message_id=i, staff_id=bob.pk) for i in ids])
+
+
+@pytest.mark.usefixtures("sandbox")
+@pytest.mark.breaks_invariants  # nothing failed: the rows only say so
+def test_of_two_who_push_again_from_two_devices_one_does() -> None:
+    outcomes = press_for_both_devices()
+
+    assert [type(error) for error in errors_in(outcomes)] == [InvalidState]
+    assert Notification.objects.filter(dedupe_key__contains="again:").count() == 2
+
+
+@pytest.mark.usefixtures("sandbox")
+@pytest.mark.breaks_invariants
+def test_without_locking_the_copies_each_device_would_be_told_twice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    both_have_looked, look = threading.Barrier(2), desk.why_not_again
+
+    def look_together(message: Notification) -> str:
+        why = look(message)
+        both_have_looked.wait(30)
+        return why
+
+    monkeypatch.setattr(desk, "lock_by_keys", lambda _: None)
+    monkeypatch.setattr(desk, "why_not_again", look_together)
+
+    assert errors_in(press_for_both_devices()) == []
+    assert Notification.objects.filter(dedupe_key__contains="again:").count() == 4
 
 
 def test_of_many_who_take_an_address_off_the_list_one_does() -> None:

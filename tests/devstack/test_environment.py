@@ -1,5 +1,7 @@
 """What the programs of the stack are told."""
 
+from itertools import pairwise
+
 import pytest
 
 from slotbase.devstack import environment
@@ -67,11 +69,18 @@ def test_what_is_given_wins_and_what_is_empty_is_not_given(state):
 
 
 def test_webhooks_of_the_sandbox_reach_the_product_signed_as_it_expects(state):
-    stack = build(state, STRIPE_WEBHOOK_SECRETS="whsec_now,whsec_before")
+    stack = build(
+        state,
+        STRIPE_WEBHOOK_SECRETS="whsec_now,whsec_before",
+        RESEND_WEBHOOK_SECRETS="whsec_bm93, whsec_YmVmb3Jl",
+    )
     addresses = stack.run_env({})
     told = program(stack, "sandbox").command
-    url = f"{addresses['SLOTBASE_URL']}/webhooks/stripe/"
-    assert told[told.index("--webhook") + 1] == f"stripe={url},whsec_now"
+    url = f"{addresses['SLOTBASE_URL']}/webhooks"
+    assert [after for word, after in pairwise(told) if word == "--webhook"] == [
+        f"stripe={url}/stripe/,whsec_now",
+        f"resend={url}/resend/,whsec_bm93",
+    ]
     env = program(stack, "worker").env
     assert env["STRIPE_API_BASE"] == f"{addresses['SANDBOX_URL']}/stripe"
     assert env["STRIPE_SECRET_KEY"] == "sk_test_sandbox"

@@ -257,6 +257,17 @@ def test_outside_of_a_demonstration_django_s_checks_for_deployment_are_made(
     assert "secure-only session cookie" in said(installation._settings())
 
 
+def test_mails_without_a_link_to_unsubscribe_are_named(settings: Any) -> None:
+    settings.PUBLIC_URL = ""
+    assert "PUBLIC_URL" not in said(installation._settings())
+
+    settings.DEMO = False
+
+    assert "PUBLIC_URL is not set" in said(installation._settings())
+    settings.PUBLIC_URL = "https://booking.example.com"
+    assert "PUBLIC_URL" not in said(installation._settings())
+
+
 @pytest.mark.parametrize(
     "name",
     [

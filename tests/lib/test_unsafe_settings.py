@@ -30,7 +30,7 @@ NAMES = [name for name in SAFE if name != "DEBUG"]
 def start(command: str = "check", **over: str) -> subprocess.CompletedProcess[str]:
     """Start a process of the product with these settings and nothing else."""
     return subprocess.run(
-        [sys.executable, "manage.py", command],
+        [sys.executable, "manage.py", *command.split()],
         cwd=ROOT,
         env={"PATH": os.environ["PATH"], **SAFE, **over},
         capture_output=True,
@@ -54,6 +54,17 @@ def test_all_unsafe_values_stop_the_start_and_are_named_at_once() -> None:
     for name in (*NAMES, "HTTPS_ONLY"):
         assert f"{name}:" in done.stderr
     assert "letmein" not in done.stderr
+
+
+def test_a_check_before_deployment_says_that_mails_would_have_no_link() -> None:
+    sending = {"RESEND_API_KEY": "re_leads_nowhere"}
+
+    missing = start("check --deploy", **sending)
+    known = start("check --deploy", **sending, PUBLIC_URL="https://booking.example")
+
+    assert "(slotbase.W001) PUBLIC_URL is not set" in missing.stderr
+    assert missing.returncode == known.returncode == 0
+    assert "slotbase.W001" not in known.stderr + start("check --deploy").stderr
 
 
 @pytest.mark.parametrize("command", ["migrate", "shell"])

@@ -75,6 +75,28 @@ def test_it_says_what_waits_and_what_became_of_the_rest(
     assert lately["Failed"] == (0, 0)
 
 
+def test_what_is_planned_for_later_does_not_wait(support: Client) -> None:
+    alice, later = make_addressee(), read_clock() + timedelta(days=3)
+    queue(alice)
+    for number in range(2):
+        queue(alice, dedupe_key=f"later-{number}", not_before=later)
+    held = queue(alice, dedupe_key="held", not_before=later)
+    Notification.objects.filter(pk=held.pk).update(last_error="resend.no_answer")
+
+    facts, _ = read(support)
+
+    assert (facts["Waiting"], facts["Planned for later"]) == ("2", "2")
+    assert facts["Due"] == "1"
+
+
+def test_pushes_have_no_budget(support: Client) -> None:
+    answer: Any = support.get(PAGE)
+
+    mails, pushes = (dict(each["facts"]) for each in answer.context_data["channels"])
+    assert mails["Budget"] == "Nothing was sent yet"
+    assert "Budget" not in pushes
+
+
 def test_it_says_what_holds_mails_back(support: Client) -> None:
     tally = provider_status.Tally()
     error = ProviderError(Outcome.UNKNOWN, provider="resend", code="no_answer")

@@ -27,6 +27,7 @@ from tests.factories import (
     make_venue,
 )
 from tests.notifications.conftest import (
+    CONTEXT,
     mails,
     make_addressee,
     make_device,
@@ -168,6 +169,47 @@ def test_the_page_of_a_message_tells_moves_and_attempts_in_one_order(
     assert [text.index(each) for each in words] == sorted(map(text.index, words))
 
 
+@pytest.mark.parametrize("channel", Channel)
+def test_a_message_that_was_never_sent_can_be_read_out(
+    desk: Client, venue: Venue, alice: User, channel: Channel
+) -> None:
+    if channel == Channel.EMAIL:
+        suppress(alice)
+    make_device(alice)
+    queue(alice, venue_id=venue.pk)
+    send()
+    message = Notification.objects.get(channel=channel, rendered__isnull=True)
+
+    shown = read(desk, message)
+
+    assert "As it would be sent now:" in shown
+    assert "Court 1" in shown
+    assert ("Hello Alice Adler," in shown) is (channel == Channel.EMAIL)
+    assert "As it would be sent now" not in read(desk, alice)
+
+
+def test_what_was_sent_is_shown_as_it_was(desk: Client, sent: Notification) -> None:
+    assert "As it would be sent now" not in read(desk, sent)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"template": "forgotten"},
+        {"context": {}},
+        {"context": {**CONTEXT, "time_zone": "Nowhere/Town"}},
+        {"context": {**CONTEXT, "price_minor": "cheap"}},
+    ],
+)
+def test_a_message_that_cannot_be_written_any_more_still_has_a_page(
+    desk: Client, venue: Venue, broken: dict[str, Any]
+) -> None:
+    message = queue(venue_id=venue.pk)
+    Notification.objects.filter(pk=message.pk).update(**broken)
+
+    assert "It cannot be written any more." in read(desk, message)
+
+
 # --- Sending it again -----------------------------------------------------------
 
 
@@ -186,7 +228,7 @@ def test_one_that_went_out_is_sent_again_with_a_reason(
     send()
 
     assert len(mails(sandbox)) == 2
-    again = Notification.objects.get(dedupe_key=services.key_again(sent.pk))
+    again = Notification.objects.get(dedupe_key=services.key_again(sent))
     assert (again.status, again.because) == ("SENT", "They deleted it")
     assert page_of(again) in read(desk, sent)
     assert page_of(sent) in read(desk, again)
@@ -203,7 +245,7 @@ def test_it_is_sent_again_once_and_the_newer_one_after_that(
     assert press(desk, sent, reason="Once more").status_code == 409
     send()
 
-    again = Notification.objects.get(dedupe_key=services.key_again(sent.pk))
+    again = Notification.objects.get(dedupe_key=services.key_again(sent))
     assert 'value="resend"' in read(desk, again)
 
 
@@ -276,7 +318,7 @@ def test_without_looking_for_a_repetition_it_would_go_out_thrice(
     with pytest.raises(InvalidState):
         services.resend(message_id=sent.pk, staff_id=bob.pk, reason="x")
 
-    monkeypatch.setattr(services, "can_be_sent_again", lambda _: True)
+    monkeypatch.setattr(services, "why_not_again", lambda _: "")
     monkeypatch.setattr(services, "key_again", lambda _: "another key")
     services.resend(message_id=sent.pk, staff_id=bob.pk, reason="x")
     assert confirmations().count() == 3

@@ -193,12 +193,16 @@ def let_staff_work(person: User) -> None:
     desk = Client()
     desk.force_login(make_staff("support", is_superuser=True))
     message = Notification.objects.get(status="UNKNOWN", channel="EMAIL")
-    for row, button in ((message, "resend"), (suppress(person), "lift")):
-        meta = row._meta
-        address = f"admin:{meta.app_label}_{meta.model_name}_change"
-        page = reverse(address, args=[row.pk])
-        answer = desk.post(page, {"do": button, "reason": f"{NAME} asked"})
-        assert answer.status_code == 302
+    press(desk, message, "resend")
+    press(desk, suppress(person), "lift")
+
+
+def press(desk: Client, row: Any, button: str) -> None:
+    meta = row._meta
+    address = f"admin:{meta.app_label}_{meta.model_name}_change"
+    page = reverse(address, args=[row.pk])
+    answer = desk.post(page, {"do": button, "reason": f"{NAME} asked"})
+    assert answer.status_code == 302
 
 
 def live_the_story(sandbox: Sandbox, person: User) -> None:

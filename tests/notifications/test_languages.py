@@ -138,8 +138,9 @@ def test_who_speaks_what_we_do_not_gets_english(locale: str, language: str) -> N
     ("amount", "currency", "english", "german"),
     [
         (2500, "EUR", "25.00 EUR", "25,00 EUR"),
-        (2500, "JPY", "2500 JPY", "2500 JPY"),
-        (1234567, "BHD", "1234.567 BHD", "1234,567 BHD"),
+        (2500, "JPY", "2,500 JPY", "2.500 JPY"),
+        (1234567, "BHD", "1,234.567 BHD", "1.234,567 BHD"),
+        (123456789, "EUR", "1,234,567.89 EUR", "1.234.567,89 EUR"),
         (-5, "EUR", "-0.05 EUR", "-0,05 EUR"),
     ],
 )
@@ -174,6 +175,8 @@ def test_a_language_begins_with_an_empty_file(
 
     assert messages.main() == 1
 
+    # What is compiled is offered to people at once.
+    assert not file.with_suffix(".mo").exists()
     said = capsys.readouterr().out.splitlines()
     assert len(said) == len(messages.collect_messages())
     assert "fr/LC_MESSAGES/django.po: not translated: See you there." in "".join(said)

@@ -8,6 +8,8 @@ from django.test import Client
 from django.urls import reverse
 
 from notifications.kinds import KINDS
+from notifications.rendering import render
+from notifications.samples import VARIANTS, sample_of
 from notifications.states import Channel
 from notifications.wording import list_languages
 from tests.factories import make_staff, make_venue
@@ -44,6 +46,53 @@ def test_the_page_shows_subject_text_and_push_beside_the_mail(desk: Client) -> N
     assert reverse("text_of_mail", args=["booking_reminder", "de"]) in body
     assert "<iframe" in body
     assert " sandbox " in body
+
+
+@pytest.mark.parametrize(
+    ("name", "variant", "says"),
+    [
+        ("booking_cancelled", "by_venue", "The venue had to cancel"),
+        ("booking_cancelled", "paid_out_at_venue", "20.00 EUR back at the venue"),
+        ("booking_cancelled", "fee_due", "5.00 EUR is to be paid"),
+        ("booking_cancelled", "in_dispute", "deciding about 25.00 EUR"),
+        ("refund_elsewhere", "settled", "You have got 20.00 EUR back"),
+        ("waitlist_lapsed", "by_closure", "was closed by the venue"),
+    ],
+)
+def test_what_a_message_says_otherwise_is_a_click_away(
+    desk: Client, name: str, variant: str, says: str
+) -> None:
+    usual, address = page(desk, name), f"?variant={variant}"
+    assert says not in usual.context["mail"].text
+    assert address in usual.content.decode()
+
+    other = desk.get(reverse("texts_of", args=[name, "en"]) + address)
+
+    assert says in other.context["mail"].text
+    framed = other.context["frame"]
+    assert f'src="{framed}"' in other.content.decode()
+    assert says in desk.get(framed).content.decode()
+    german = reverse("texts_of", args=[name, "de"]) + address
+    assert german in other.content.decode()
+    assert desk.get(german).status_code == 200
+
+
+def test_every_variant_is_tried_and_says_something_else() -> None:
+    for name, variants in VARIANTS.items():
+        mails = {
+            render(name, sample_of(name, each), person="").text
+            for each in ("", *variants)
+        }
+        assert len(mails) == 1 + len(variants)
+
+
+def test_a_kind_without_variants_offers_none(desk: Client) -> None:
+    answer = page(desk, "booking_moved")
+
+    assert 'aria-label="Variants"' not in answer.content.decode()
+    for unknown in ("by_venue", "settled", "x"):
+        address = reverse("texts_of", args=["booking_moved", "en"])
+        assert desk.get(f"{address}?variant={unknown}").status_code == 404
 
 
 def test_the_page_may_frame_our_own_and_run_nothing_else(desk: Client) -> None:

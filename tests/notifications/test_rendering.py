@@ -87,7 +87,7 @@ def test_what_does_not_go_out_by_a_channel_is_not_written_for_it() -> None:
         ("waitlist_offered", {"price_minor": 0}, "There is nothing to pay."),
         ("waitlist_lapsed", {}, "join the waitlist again."),
         ("waitlist_lapsed", {"was_closed": True}, "was closed by the venue"),
-        ("booking_confirmed", {"currency": "JPY"}, "2500 JPY"),
+        ("booking_confirmed", {"currency": "JPY"}, "2,500 JPY"),
         ("booking_moved", {}, "It was to start on Sunday, 30 June 2030, 09:30."),
         ("booking_moved", {"was_local": ""}, "The price is the same"),
         ("booking_reminder", {}, "25.00 EUR is still to be paid."),
@@ -177,6 +177,14 @@ def test_what_people_typed_is_one_line_in_a_push(name: str, locale: str) -> None
 
     assert (push.title + push.body).isprintable()
     assert "a <a href=" in push.title
+
+
+@pytest.mark.parametrize("name", ["می\u200cروم", "Ann 👩\u200d🚀"])
+def test_names_keep_what_joins_their_letters(name: str) -> None:
+    mail = render("booking_moved", FULL, person=f"{name}\u202e\u200b\u2028")
+
+    assert f"Hello {name}," in mail.text
+    assert f"Hello {name}," in mail.html
 
 
 def test_a_long_title_does_not_make_a_long_subject() -> None:

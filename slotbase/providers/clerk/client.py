@@ -16,6 +16,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 
+from slotbase.lib.letters import can_be_shown
 from slotbase.providers.breaker import Breaker
 from slotbase.providers.errors import Outcome, ProviderError
 from slotbase.providers.http import read_body, refuse_failure
@@ -181,9 +182,9 @@ def _email(text: str) -> str:
 
 
 def _clean(value: Any) -> str:
-    """Text without what cannot be printed, such as NUL, which cannot be stored."""
+    """Text without what cannot be shown, such as NUL, which cannot be stored."""
     text = value if isinstance(value, str) else ""
-    return "".join(each for each in text if each.isprintable()).strip()
+    return "".join(filter(can_be_shown, text)).strip()
 
 
 def _error(outcome: Outcome, code: str) -> ProviderError:
