@@ -41,6 +41,12 @@ WENT_OUT = (
     NotificationStatus.BOUNCED,
     NotificationStatus.COMPLAINED,
 )
+#: A mail that is one of these did not arrive, for sure.
+LOST = (
+    NotificationStatus.FAILED,
+    NotificationStatus.BOUNCED,
+    NotificationStatus.SUPPRESSED,
+)
 NOTIFICATION_MOVES: dict[str, frozenset[str]] = {
     NotificationStatus.PENDING: frozenset(
         {

@@ -9,17 +9,8 @@ from notifications.services.undeliverable import (
     must_arrive,
     open_undeliverable,
 )
-from notifications.states import OPEN, WENT_OUT, Channel, NotificationStatus
+from notifications.states import LOST, OPEN, WENT_OUT, Channel
 from slotbase.lib.db import transaction_required
-
-#: A mail that is one of these did not arrive, for sure.
-LOST = frozenset(
-    {
-        NotificationStatus.FAILED,
-        NotificationStatus.BOUNCED,
-        NotificationStatus.SUPPRESSED,
-    }
-)
 
 
 @transaction_required
@@ -38,14 +29,6 @@ def tell_otherwise(mail: Notification, *, cause: str) -> None:
         close_undeliverable(mail, "They were told by push.")
     elif not any(push.status in OPEN for push in pushes):
         open_undeliverable(mail, cause=cause)
-
-
-@transaction_required
-def leave_untold(mail: Notification, *, cause: str) -> None:
-    """A mail did not arrive that nobody wants any more: a closed case says so."""
-    if must_arrive(mail):
-        open_undeliverable(mail, cause=cause)
-        close_undeliverable(mail, "Nobody wants it any more.")
 
 
 @transaction_required

@@ -15,8 +15,8 @@ from notifications.locks import lock_about, lock_with_copies
 from notifications.models import Notification, PushDevice
 from notifications.services.choices import leave_out_unwanted
 from notifications.services.history import record_moves
-from notifications.services.undeliverable import close_undeliverable
-from notifications.states import Channel, DeviceStatus, NotificationStatus
+from notifications.services.undeliverable import close_undeliverable, leave_untold
+from notifications.states import LOST, Channel, DeviceStatus, NotificationStatus
 from recovery import audit
 from slotbase.accounts.models import User
 from slotbase.accounts.services.profiles import request_profile
@@ -227,3 +227,13 @@ def _cancel(waiting: list[Notification], status: str, *, reason: str) -> None:
     for message in waiting:
         if message.channel == Channel.EMAIL:
             close_undeliverable(message, "Nobody wants it any more.")
+    _leave_untold(waiting)
+
+
+@transaction_required
+def _leave_untold(withdrawn: list[Notification]) -> None:
+    """Mails that are lost, and whose last hope was one of these pushes."""
+    pushes = [each for each in withdrawn if each.channel == Channel.PUSH]
+    keys = {key_of_mail(each.dedupe_key) for each in pushes}
+    for mail in Notification.objects.filter(dedupe_key__in=keys, status__in=LOST):
+        leave_untold(mail, cause="it was withdrawn before a push told it")

@@ -19,7 +19,7 @@ from notifications.models import Notification, key_of
 from notifications.rendering import render
 from notifications.services import budget
 from notifications.services.choices import is_wanted_still
-from notifications.services.fallback import LOST, tell_otherwise
+from notifications.services.fallback import tell_otherwise
 from notifications.services.history import record_attempt, record_move
 from notifications.services.suppression import find_suppression
 from notifications.services.undeliverable import (
@@ -27,7 +27,7 @@ from notifications.services.undeliverable import (
     must_arrive,
     open_undeliverable,
 )
-from notifications.states import NOT_WANTED, Channel, NotificationStatus
+from notifications.states import LOST, NOT_WANTED, Channel, NotificationStatus
 from notifications.tokens import unsubscribe_headers, unsubscribe_url
 from recovery import audit, rowqueue
 from slotbase.accounts.services.profiles import request_profile

@@ -5,10 +5,10 @@ from enum import StrEnum
 
 from notifications.locks import lock_mail_of
 from notifications.models import Notification
-from notifications.services.fallback import leave_untold, tell_otherwise
+from notifications.services.fallback import tell_otherwise
 from notifications.services.history import record_move
 from notifications.services.suppression import find_suppression, suppress
-from notifications.services.undeliverable import close_undeliverable
+from notifications.services.undeliverable import close_undeliverable, leave_untold
 from notifications.states import (
     NOTIFICATION_MOVES,
     WENT_OUT,

@@ -46,6 +46,14 @@ def close_undeliverable(message: Notification, reason: str) -> None:
     cases.close_by_itself(fingerprint_of(message), reason)
 
 
+@transaction_required
+def leave_untold(mail: Notification, *, cause: str) -> None:
+    """A mail did not arrive that nobody wants any more: a closed case says so."""
+    if must_arrive(mail):
+        open_undeliverable(mail, cause=cause)
+        close_undeliverable(mail, "Nobody wants it any more.")
+
+
 cases.register(
     cases.Kind(
         KIND,

@@ -392,6 +392,19 @@ def test_if_every_push_failed_as_well_a_person_is_called() -> None:
     assert Case.objects.get().subject_id == str(message.pk)
 
 
+def test_what_is_withdrawn_while_a_push_is_the_last_hope_leaves_a_closed_case() -> None:
+    message = queue()
+    send()
+    device_of(message)
+    tell(message, "bounced", bounce={"type": "Permanent"})
+
+    withdraw_now(message)
+
+    assert Notification.objects.get(channel="PUSH").status == "CANCELLED"
+    case = Case.objects.get()
+    assert (case.subject_id, case.status) == (str(message.pk), "RESOLVED")
+
+
 def settle(push: Notification, status: str, **values: Any) -> None:
     by = audit.Actor.system("push")
     with transaction.atomic():
