@@ -23,6 +23,7 @@ from recovery.models import AuditEntry, EventDelivery
 from slotbase.lib.clock import Now
 from tests.adversity import Clock, Stripe
 from tests.bookings.closing import close, day_of, move
+from tests.bookings.messages import deliver
 from tests.bookings.test_expiring import before_the_end, make_offer
 from tests.bookings.test_reminders import later
 from tests.conftest import Sandbox
@@ -79,7 +80,9 @@ def confirming() -> Event:
 
 
 def moving() -> Event:
-    return partial(move, make_booking(start=later()), later() + HOUR)
+    booking = make_booking(start=later())
+    deliver()  # whoever has not heard that it is booked hears that, and of no move
+    return partial(move, booking, later() + HOUR)
 
 
 def cancelling() -> Event:
