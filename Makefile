@@ -27,15 +27,11 @@ down: bootstrap ## stop it
 demo: bootstrap ## walk through what the product does
 	@$(PY) -m slotbase.devstack.demo
 
-# Several processes, each with a PostgreSQL, a Valkey and a sandbox of its own.
-PYTEST := $(PY) -m pytest --numprocesses auto --maxprocesses 4 \
-          --dist loadfile --no-loadscope-reorder
-
 test: bootstrap ## run the tests (ARGS="-k hold" for some of them)
-	@$(PY) -m slotbase.devstack.browser && $(PYTEST) $(ARGS)
+	@$(PY) -m slotbase.devstack.browser && $(PY) -m pytest $(ARGS)
 
 coverage: bootstrap ## run the tests and measure what they reach
-	@$(PY) -m slotbase.devstack.browser && $(PYTEST) --cov $(ARGS)
+	@$(PY) -m slotbase.devstack.browser && $(PY) -m pytest --cov $(ARGS)
 
 check: lint types contracts migrations deploy size coverage ## all a change must pass
 

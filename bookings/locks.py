@@ -73,12 +73,9 @@ def lock_hold(hold_id: UUID, *, customer_id: UUID) -> BookingHold:
         HoldNotFound: there is none, or it is somebody else's.
         Frozen: it breaks a rule, and a person looks at it first.
     """
-    hold = (
-        BookingHold.objects.select_for_update(of=("self",))
-        .select_related("resource__venue")
-        .filter(pk=hold_id, customer=customer_id)
-        .first()
-    )
+    locked = BookingHold.objects.select_for_update(of=("self",))
+    mine = locked.filter(pk=hold_id, customer=customer_id)
+    hold = mine.select_related("resource__venue").first()
     if hold is None:
         raise HoldNotFound
     violations.refuse_if_broken(hold.pk, hold.payable_id)
@@ -100,15 +97,25 @@ def lock_booking_with_hold(
     mine = Booking.objects.filter(pk=booking_id)
     if customer_id is not None:
         mine = mine.filter(customer=customer_id)
-    hold_ids = list(mine.values_list("hold", flat=True))
-    list(BookingHold.objects.select_for_update().filter(pk__in=hold_ids).values("pk"))
-    booking = (
-        mine.select_for_update(of=("self",)).select_related("resource__venue").first()
-    )
+    booking = _lock_after_holds(mine).first()
     if booking is None:
         raise BookingNotFound
     violations.refuse_if_broken(booking.pk, booking.hold_id, booking.payable_id)
     return booking
+
+
+@transaction_required
+def lock_running_bookings(bookings: QuerySet[Booking]) -> list[Booking]:
+    """Those of these that are not over, as they are now, locked after their holds."""
+    return list(_lock_after_holds(bookings.filter(status__in=RUNNING)))
+
+
+@transaction_required
+def _lock_after_holds(bookings: QuerySet[Booking]) -> QuerySet[Booking]:
+    hold_ids = list(bookings.values_list("hold", flat=True))
+    holds = BookingHold.objects.select_for_update().filter(pk__in=hold_ids)
+    list(holds.order_by("pk").values("pk"))
+    return bookings.select_for_update(of=("self",)).select_related("resource__venue")
 
 
 @transaction_required

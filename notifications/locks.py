@@ -16,7 +16,7 @@ from notifications.errors import (
     SuppressionNotFound,
 )
 from notifications.models import Notification, PushDevice, Suppression
-from notifications.states import Channel, DeviceStatus
+from notifications.states import UNTOLD, Channel, DeviceStatus
 from recovery.rowqueue import LateRecord
 from slotbase.lib.clock import Now
 from slotbase.lib.db import transaction_required
@@ -60,14 +60,24 @@ def lock_with_copies(dedupe_key: str) -> list[Notification]:
 
 @transaction_required
 def lock_about(
-    subject_type: str, subject_id: str, templates: Collection[str]
+    subject_type: str,
+    subject_id: str,
+    *,
+    templates: Collection[str],
+    channels: Collection[str],
 ) -> list[Notification]:
-    """The messages of these kinds about something that may still go out, locked."""
+    """The messages of these kinds about something, locked: what may still go out.
+
+    And mails that did not arrive: a person may be about to tell what they say.
+    """
+    may_go_out = Q(next_run_at__isnull=False)
+    is_untold = Q(channel=Channel.EMAIL, status__in=UNTOLD)
     about = Notification.objects.filter(
+        may_go_out | is_untold,
         subject_type=subject_type,
         subject_id=subject_id,
         template__in=templates,
-        next_run_at__isnull=False,
+        channel__in=channels,
     )
     return list(about.select_for_update(of=("self",)).order_by(*_ORDER))
 

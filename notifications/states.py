@@ -47,6 +47,8 @@ LOST = (
     NotificationStatus.BOUNCED,
     NotificationStatus.SUPPRESSED,
 )
+#: So perhaps did one of which nobody knows.
+UNTOLD = (*LOST, NotificationStatus.UNKNOWN)
 NOTIFICATION_MOVES: dict[str, frozenset[str]] = {
     NotificationStatus.PENDING: frozenset(
         {

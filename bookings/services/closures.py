@@ -11,7 +11,12 @@ from datetime import timedelta
 from django.db.models import QuerySet
 
 from bookings.hours import Interval
-from bookings.locks import insert_claims_of_closure, lock_holds_on, lock_resources
+from bookings.locks import (
+    insert_claims_of_closure,
+    lock_holds_on,
+    lock_resources,
+    lock_running_bookings,
+)
 from bookings.models import Booking, BookingHold, DateException, Resource, SlotClaim
 from bookings.queries import (
     list_closures_over,
@@ -110,7 +115,8 @@ def _open_again(day_id: int, time: Interval, resource_ids: list[int]) -> None:
         pk__in=resource_ids
     ):
         take_freed_time(resource, time)
-    for booking in list_running_bookings(resource_ids, time):
+    # Locked: whoever cancels or moves one is told of that before, or after.
+    for booking in lock_running_bookings(list_running_bookings(resource_ids, time)):
         if not list_closures_over(booking.resource, booking.slot):
             conflicts.open_again(booking, "The closure was taken back.")
 

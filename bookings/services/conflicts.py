@@ -1,5 +1,6 @@
 """The cases of bookings that cannot take place as they were sold."""
 
+from bookings.locks import lock_running_bookings
 from bookings.models import Booking, DateException
 from bookings.queries import list_closures_over
 from bookings.services import messages
@@ -60,7 +61,7 @@ def open_again(booking: Booking, reason: str) -> None:
 def close_what_is_open(venue_id: int) -> None:
     """Close the cases of those bookings of a venue that are in no closure any more."""
     ids = cases.list_open_subjects(CLOSURE, venue_id=venue_id)
-    for booking in Booking.objects.select_related("resource__venue").filter(pk__in=ids):
+    for booking in lock_running_bookings(Booking.objects.filter(pk__in=ids)):
         if not list_closures_over(booking.resource, booking.slot):
             open_again(booking, "It is open then.")
 

@@ -145,6 +145,8 @@ def tell_closed(booking: Booking) -> None:
 @transaction_required
 def tell_open_again(booking: Booking) -> None:
     """It can take place; whoever may have heard that it was closed hears of it."""
+    if booking.payable_id:
+        lock_payable(booking.payable_id)  # before any message (lock order)
     _withdraw(booking, {CLOSED})
     if booking.status == BookingStatus.CONFIRMED:
         reminders.remind_after_all(booking)
@@ -167,11 +169,12 @@ def _tell_of_closures(booking: Booking, template: str) -> None:
 
 @transaction_required
 def _said_of_closures(booking: Booking) -> str:
-    """What its customer was told last of the time and place that it has now, if so."""
-    said = list_messages(**_meaning(booking), templates={CLOSED, OPEN_AGAIN})
-    slot = {name: slot_of(booking)[name] for name in ("title", "start_time")}
-    last = last_heard([each for each in said if slot.items() <= each.context.items()])
-    return last.template if last else ""
+    """What its customer was told last of the time that it has now, if of closures."""
+    of_closures = {CLOSED, OPEN_AGAIN}
+    said = list_messages(**_meaning(booking), templates=of_closures | OF_MOVES)
+    start = slot_of(booking)["start_time"]
+    last = last_heard([each for each in said if each.context["start_time"] == start])
+    return last.template if last and last.template in of_closures else ""
 
 
 @transaction_required

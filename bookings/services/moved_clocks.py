@@ -11,7 +11,7 @@ from bookings.errors import BookingHasChanged
 from bookings.hours import say_local
 from bookings.locks import RUNNING, lock_booking_with_hold
 from bookings.models import Booking
-from bookings.services import messages, reminders
+from bookings.services import conflicts, messages, reminders
 from recovery import audit, cases
 from recovery.states import CaseSeverity
 from slotbase.lib.clock import Now
@@ -117,6 +117,7 @@ def keep_instant(
         messages.tell_moved(booking, was_local=was_local)
     else:
         reminders.renew_reminder(booking)  # by the clocks as they are now
+    conflicts.report_conflict(booking)  # nobody is reminded of what is closed still
     close_moved(booking, "It stays at its instant.")
 
 

@@ -47,7 +47,7 @@ def reminder_time(booking: Booking) -> datetime:
 def remind(booking: Booking) -> None:
     """Owe its customer a reminder, unless it would come right after this."""
     if reminder_time(booking) - read_clock() >= FRESH:
-        _queue(booking, key=_key(booking))
+        _queue(booking, key=_next_key(booking))
 
 
 @transaction_required
@@ -79,17 +79,26 @@ def correct_reminder(booking: Booking) -> None:
     wrong = {
         Channel(each.channel)
         for each in queued
-        if each.status in NOT_OUT and each.context["due_minor"] != due_of(payable)
+        if each.status in NOT_OUT
+        and each.unsure_since is None  # else it may be there already
+        and each.context["due_minor"] != due_of(payable)
     }
     if wrong:
-        withdraw_reminder(booking)
+        withdraw_reminder(booking, channels=wrong)
         _queue(booking, key=_next_key(booking), channels=wrong)
 
 
 @transaction_required
-def withdraw_reminder(booking: Booking) -> None:
-    """There is nothing to be reminded of at present."""
-    withdraw_about(subject_type="booking", subject_id=booking.pk, templates={TEMPLATE})
+def withdraw_reminder(
+    booking: Booking, *, channels: Iterable[Channel] = tuple(Channel)
+) -> None:
+    """There is nothing to be reminded of at present, or not this."""
+    withdraw_about(
+        subject_type="booking",
+        subject_id=booking.pk,
+        templates={TEMPLATE},
+        channels=channels,
+    )
 
 
 def due_of(payable: Payable | None) -> int:

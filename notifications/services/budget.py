@@ -58,28 +58,28 @@ def order_of(turn: int) -> str:  # noqa: ARG001 - a sweep may end after its firs
 
 def has_room() -> bool:
     """Whether a mail may be sent now; it may be taken by others until it is."""
-    return _seconds_until_room() <= 0
+    return _until_room() <= timedelta()
 
 
-def wait_for_room(*, stop_at: float) -> bool:
+def wait_for_room(*, stop_at: timedelta) -> bool:
     """As `has_room`, but wait for it if it comes until `stop_at`, of `monotonic()`.
 
     For sweeps, which hold no lease between two mails; beat starts one after the other.
     """
-    while (seconds := _seconds_until_room()) > 0:
-        if monotonic() + seconds > stop_at:
+    while (wait := _until_room()) > timedelta():
+        if timedelta(seconds=monotonic()) + wait > stop_at:
             return False
-        sleep(seconds)
+        sleep(wait.total_seconds())
     return True
 
 
-def _seconds_until_room() -> float:
+def _until_room() -> timedelta:
     budget = SendBudget.objects.filter(provider="resend").first()
     if budget is None:
-        return 0
+        return timedelta()
     free_at = budget.next_at - _ahead()
     free_at = max(free_at, budget.paused_until or free_at)
-    return (free_at - read_clock()).total_seconds()
+    return free_at - read_clock()
 
 
 @transaction_required

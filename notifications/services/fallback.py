@@ -4,12 +4,15 @@ from notifications.errors import UnknownTemplate
 from notifications.locks import lock_by_keys
 from notifications.models import Notification
 from notifications.services.messages import key_of_mail, queue_message
+from notifications.services.repeats import is_outdated, is_repeated
 from notifications.services.undeliverable import (
     close_undeliverable,
+    leave_untold,
     must_arrive,
     open_undeliverable,
 )
 from notifications.states import LOST, OPEN, WENT_OUT, Channel
+from slotbase.lib.clock import read_clock
 from slotbase.lib.db import transaction_required
 
 
@@ -21,6 +24,9 @@ def tell_otherwise(mail: Notification, *, cause: str) -> None:
     about to be, are not told again. The case waits until the last push has failed.
     """
     if not must_arrive(mail):
+        return
+    if nobody_waits_for(mail):
+        leave_untold(mail, cause=cause)
         return
     if not _is_told(_pushes_of(mail)):
         _push(mail)
@@ -42,6 +48,12 @@ def push_is_settled(push: Notification) -> None:
     for mail in lock_by_keys(key_of_mail(push.dedupe_key)):
         if mail.channel == Channel.EMAIL and mail.status in LOST:
             tell_otherwise(mail, cause="neither mail nor push arrived")
+
+
+def nobody_waits_for(mail: Notification) -> bool:
+    """Whether it is too late for it, something newer was said, or a copy was sent."""
+    is_over = mail.not_after is not None and mail.not_after <= read_clock()
+    return is_over or is_outdated(mail) or is_repeated(mail)
 
 
 def _pushes_of(mail: Notification) -> list[Notification]:

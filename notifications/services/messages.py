@@ -16,7 +16,7 @@ from notifications.models import Notification, PushDevice
 from notifications.services.choices import leave_out_unwanted
 from notifications.services.history import record_moves
 from notifications.services.undeliverable import close_undeliverable, leave_untold
-from notifications.states import LOST, Channel, DeviceStatus, NotificationStatus
+from notifications.states import LOST, UNTOLD, Channel, DeviceStatus, NotificationStatus
 from recovery import audit
 from slotbase.accounts.models import User
 from slotbase.accounts.services.profiles import request_profile
@@ -190,15 +190,22 @@ def withdraw(*, dedupe_key: str) -> None:
     """Nobody wants this message any more: it is not sent, if it is not sent yet.
 
     One that is on its way at this moment still arrives, but is not tried again. Nor is
-    what staff sent again of it.
+    what staff sent again of it. Of one that did not arrive nobody is told any more.
     """
     _withdraw(lock_with_copies(dedupe_key))
 
 
 @transaction_required
-def withdraw_about(*, subject_type: str, subject_id: Any, templates: set[str]) -> None:
+def withdraw_about(
+    *,
+    subject_type: str,
+    subject_id: Any,
+    templates: set[str],
+    channels: Iterable[Channel] = tuple(Channel),
+) -> None:
     """As `withdraw`, for all messages of these kinds about one thing."""
-    _withdraw(lock_about(subject_type, str(subject_id), templates))
+    about = {"templates": templates, "channels": list(channels)}
+    _withdraw(lock_about(subject_type, str(subject_id), **about))
 
 
 @transaction_required
@@ -208,12 +215,21 @@ def _withdraw(messages: Iterable[Notification]) -> None:
         if message.next_run_at is not None:
             is_tried = message.unsure_since is not None
             alike[message.status, is_tried].append(message)
+        elif message.channel == Channel.EMAIL and message.status in UNTOLD:
+            _forget(message)
     for (status, is_tried), waiting in alike.items():
         if is_tried:
             found = Notification.objects.filter(pk__in=_ids(waiting))
             found.update(not_after=Now())
         if status != NotificationStatus.SENDING:
             _cancel(waiting, status, reason=MAY_BE_OUT if is_tried else "")
+
+
+@transaction_required
+def _forget(mail: Notification) -> None:
+    """It did not arrive, and nobody need be told in another way any more."""
+    Notification.objects.filter(pk=mail.pk).update(not_after=Now())
+    close_undeliverable(mail, "Nobody wants it any more.")
 
 
 @transaction_required

@@ -55,6 +55,27 @@ def devices_left(push: Notification) -> list[UUID]:
     return [each for each in devices_of(push.recipient_id) if each not in done]
 
 
+def is_repeated(message: Notification) -> bool:
+    """Whether a person sent it again: the copy tells it otherwise, if need be."""
+    again = Notification.objects.filter(dedupe_key__startswith=key_again(message))
+    return again.exists()
+
+
+def is_outdated(message: Notification) -> bool:
+    """Whether something newer was said about the same thing since."""
+    kind = KINDS.get(message.template)
+    topics = _OUTDATED_BY.get(Topic(kind.topic), frozenset()) if kind else frozenset()
+    about = Notification.objects.filter(
+        subject_type=message.subject_type,
+        subject_id=message.subject_id,
+        template__in=[name for name, kind in KINDS.items() if kind.topic in topics],
+        created_at__gt=message.created_at,
+    )
+    # A copy is no news; nor is what was withdrawn before anybody read it.
+    news = about.exclude(template=message.template, context=message.context)
+    return news.exclude(status=NotificationStatus.CANCELLED).exists()
+
+
 def why_not_again(message: Notification) -> str:
     """Why staff cannot send it again, and what they do instead; empty if they can."""
     return next(filter(None, (reason(message) for reason in _REASONS)), "")
@@ -81,8 +102,8 @@ def _it_is_too_late(message: Notification) -> str:
 
 
 def _it_was_repeated(message: Notification) -> str:
-    again = Notification.objects.filter(dedupe_key__startswith=key_again(message))
-    return "It was sent again already: look at the newer one." if again.exists() else ""
+    is_again = is_repeated(message)
+    return "It was sent again already: look at the newer one." if is_again else ""
 
 
 def _it_cannot_be_written(message: Notification) -> str:
@@ -94,16 +115,7 @@ def _it_cannot_be_written(message: Notification) -> str:
 
 
 def _something_newer_was_said(message: Notification) -> str:
-    topics = _OUTDATED_BY.get(KINDS[message.template].topic, frozenset())
-    about = Notification.objects.filter(
-        subject_type=message.subject_type,
-        subject_id=message.subject_id,
-        template__in=[name for name, kind in KINDS.items() if kind.topic in topics],
-        created_at__gt=message.created_at,
-    )
-    # A copy is no news; nor is what was withdrawn before anybody read it.
-    news = about.exclude(template=message.template, context=message.context)
-    if news.exclude(status=NotificationStatus.CANCELLED).exists():
+    if is_outdated(message):
         return (
             "Something newer was said about it since, so it is not true any more: send"
             " the newest message about it again, or call them."

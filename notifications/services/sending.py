@@ -19,11 +19,12 @@ from notifications.models import Notification, key_of
 from notifications.rendering import render
 from notifications.services import budget
 from notifications.services.choices import is_wanted_still
-from notifications.services.fallback import tell_otherwise
+from notifications.services.fallback import nobody_waits_for, tell_otherwise
 from notifications.services.history import record_attempt, record_move
 from notifications.services.suppression import find_suppression
 from notifications.services.undeliverable import (
     close_undeliverable,
+    leave_untold,
     must_arrive,
     open_undeliverable,
 )
@@ -89,7 +90,7 @@ def send_due(**only: Any) -> int:
 
 def sweep() -> int:
     """Send what is due until the next sweep begins, as fast as the budget allows."""
-    stop_at = monotonic() + SWEEP_SECONDS
+    stop_at = timedelta(seconds=monotonic() + SWEEP_SECONDS)
     has_room = partial(budget.wait_for_room, stop_at=stop_at)
     queue = replace(QUEUE, has_room=has_room)
     return rowqueue.run_due(queue, channel=Channel.EMAIL)
@@ -238,6 +239,8 @@ def _give_up(message: Notification, to: str, cause: str) -> None:
     """What did not arrive is told otherwise; what may have, a person looks at."""
     if to in LOST:
         tell_otherwise(message, cause=cause)
+    elif nobody_waits_for(message):
+        leave_untold(message, cause=cause)
     elif must_arrive(message):
         open_undeliverable(message, cause=cause)
 

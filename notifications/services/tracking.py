@@ -8,7 +8,7 @@ from notifications.models import Notification
 from notifications.services.fallback import tell_otherwise
 from notifications.services.history import record_move
 from notifications.services.suppression import find_suppression, suppress
-from notifications.services.undeliverable import close_undeliverable, leave_untold
+from notifications.services.undeliverable import close_undeliverable
 from notifications.states import (
     NOTIFICATION_MOVES,
     WENT_OUT,
@@ -121,11 +121,7 @@ def _came_back_for_good(mail: Notification) -> bool:
 
 @transaction_required
 def _say_that_it_came_back(mail: Notification) -> None:
-    cause = "the mail came back"
-    if mail.not_after is not None and mail.not_after <= read_clock():
-        leave_untold(mail, cause=cause)
-    else:
-        tell_otherwise(mail, cause=cause)
+    tell_otherwise(mail, cause="the mail came back")
 
 
 @transaction_required

@@ -3,6 +3,7 @@
 from notifications.kinds import KINDS
 from notifications.models import Notification
 from recovery import cases
+from recovery.models import Case
 from recovery.states import CaseSeverity
 from slotbase.lib.db import transaction_required
 
@@ -48,9 +49,13 @@ def close_undeliverable(message: Notification, reason: str) -> None:
 
 @transaction_required
 def leave_untold(mail: Notification, *, cause: str) -> None:
-    """A mail did not arrive that nobody wants any more: a closed case says so."""
+    """A mail did not arrive that nobody wants any more: a closed case says so.
+
+    What a person wrote into an earlier one stays.
+    """
     if must_arrive(mail):
-        open_undeliverable(mail, cause=cause)
+        if not Case.objects.filter(fingerprint=fingerprint_of(mail)).exists():
+            open_undeliverable(mail, cause=cause)
         close_undeliverable(mail, "Nobody wants it any more.")
 
 

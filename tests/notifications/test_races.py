@@ -196,7 +196,7 @@ def test_without_the_constraint_it_would_be_there_more_often() -> None:
         editor.remove_constraint(Suppression, constraint)
     try:
         assert errors_in(suppress_at_once()) == []
-        assert listed() == (4, 4)
+        assert min(listed()) > 1
     finally:
         Suppression.objects.all().delete()
         with connection.schema_editor() as editor:

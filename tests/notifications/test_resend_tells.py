@@ -10,17 +10,21 @@ from django.db import transaction
 
 from notifications.handlers import _read, _record
 from notifications.models import Notification, PushDevice, Suppression
+from notifications.services.desk import resend, told_otherwise
 from notifications.services.fallback import push_is_settled
 from notifications.services.history import record_move
 from notifications.services.messages import count_withdrawn
 from notifications.services.suppression import find_suppression
-from recovery import audit
+from notifications.services.undeliverable import leave_untold
+from recovery import audit, cases
 from recovery.inbox import Ignored, NotPlaced
 from recovery.models import AuditEntry, Case, InboxEvent
+from slotbase.accounts.models import User
 from slotbase.lib.clock import Now
 from slotbase.sandbox.resend.provider import _event
 from tests.concurrency.race import at_once
 from tests.conftest import Sandbox
+from tests.factories import make_staff
 from tests.notifications.conftest import (
     CONTEXT,
     let_time_pass,
@@ -36,6 +40,11 @@ pytestmark = [
     pytest.mark.django_db(transaction=True),
     pytest.mark.usefixtures("sandbox"),
 ]
+
+MONEY_OF_CANCELLED = (
+    *("fee_kept_minor", "fee_due_minor", "refund_minor", "payout_minor"),
+    "in_dispute_minor",
+)
 
 
 def tell(message: Notification, type_: str, *, id_: str = "", **more: Any) -> None:
@@ -403,6 +412,78 @@ def test_what_is_withdrawn_while_a_push_is_the_last_hope_leaves_a_closed_case() 
     assert Notification.objects.get(channel="PUSH").status == "CANCELLED"
     case = Case.objects.get()
     assert (case.subject_id, case.status) == (str(message.pk), "RESOLVED")
+
+
+def bounce_late(message: Notification) -> None:
+    """With a device that did not hear of it when it was said."""
+    send()
+    device_of(message)
+    tell(message, "bounced", bounce={"type": "Permanent"})
+
+
+def closed_case_of(message: Notification) -> Case:
+    case = Case.objects.get(subject_id=str(message.pk))
+    assert case.status == "RESOLVED"
+    return case
+
+
+def test_what_is_true_no_more_is_told_neither_by_push_nor_by_a_person() -> None:
+    message = queue()
+    send()
+    cancelled = {**CONTEXT, **dict.fromkeys(MONEY_OF_CANCELLED, 0)}
+    queue(
+        User.objects.get(pk=message.recipient_id),
+        template="booking_cancelled",
+        context=cancelled,
+        dedupe_key="booking_cancelled:1",
+    )
+
+    bounce_late(message)
+
+    assert not Notification.objects.filter(channel="PUSH").exists()
+    closed_case_of(message)
+
+
+def test_what_came_back_is_told_by_its_copy_if_staff_sent_it_again() -> None:
+    message = queue()
+    send()
+    resend(message_id=message.pk, staff_id=uuid4())
+
+    bounce_late(message)
+
+    assert not Notification.objects.filter(channel="PUSH").exists()
+    closed_case_of(message)
+
+
+def test_the_case_of_what_came_back_is_closed_once_nobody_wants_it() -> None:
+    message = queue()
+    send()
+    tell(message, "bounced", bounce={"type": "Permanent"})
+    assert Case.objects.get().status == "OPEN"
+
+    withdraw_now(message)
+
+    assert closed_case_of(message).close_reason == "Nobody wants it any more."
+
+
+def test_what_a_person_wrote_into_a_case_stays() -> None:
+    message = queue()
+    send()
+    tell(message, "bounced", bounce={"type": "Permanent"})
+    case, bob = Case.objects.get(), make_staff("support")
+    cases.claim_case(case_id=case.pk, staff_id=bob.pk, version=case.version)
+    told_otherwise(
+        message_id=message.pk,
+        case_id=case.pk,
+        staff_id=bob.pk,
+        version=case.version + 1,
+        reason="I called her.",
+    )
+
+    with transaction.atomic():
+        leave_untold(now_of(message), cause="it came back")
+
+    assert closed_case_of(message).close_reason == "I called her."
 
 
 def settle(push: Notification, status: str, **values: Any) -> None:
