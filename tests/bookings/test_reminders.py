@@ -7,6 +7,7 @@ from django.db import transaction
 
 from bookings.models import Booking, Resource
 from bookings.services.cancelling import cancel_booking
+from bookings.services.moved_clocks import keep_instant
 from bookings.services.moving import move_booking
 from bookings.services.reminders import reminder_time
 from bookings.services.settling import settle_payable
@@ -17,6 +18,8 @@ from notifications.states import Channel
 from payments.models import Payable
 from recovery import audit
 from slotbase.accounts.models import User, Venue
+from slotbase.lib.clock import read_clock
+from slotbase.lib.ids import uuid7
 from tests.adversity import Clock, Stripe
 from tests.bookings.closing import change, close, move, take_back
 from tests.bookings.messages import deliver, make_device, message, pushes, told, turn
@@ -248,6 +251,39 @@ def test_who_is_reminded_by_push_alone_reads_what_is_due_now() -> None:
     assert reminders() == ["SUPPRESSED"]
 
 
+def test_a_reminder_that_may_be_there_already_is_left_as_it_is(clock: Clock) -> None:
+    booking = make_unpaid()
+    clock.stop_at(reminder_time(booking) + HOUR / 2)
+    turn(message("booking_reminder"), "SENDING", "RETRY", unsure_since=read_clock())
+
+    make_cash(Payable.objects.get(pk=booking.payable_id), 1000)
+    run_due_work()
+
+    assert reminders() == ["RETRY"]
+
+
+def test_one_that_is_on_its_way_is_left_while_another_channel_is_corrected() -> None:
+    alice = make_customer()
+    make_device(alice)
+    booking = make_booking(
+        customer=alice, resource=make_priced_resource("AT_VENUE"), start=later()
+    )
+    written = {"subject": "Soon", "html": "Soon", "text": "Soon"}
+    turn(
+        message("booking_reminder"),
+        "SENDING",
+        unsure_since=read_clock(),
+        rendered=written,
+        address_snapshot="alice@example.org",
+    )
+
+    make_cash(Payable.objects.get(pk=booking.payable_id), 1000)
+    run_due_work()
+
+    assert message("booking_reminder").not_after == booking.start_time
+    assert [x.status for x in reminding_pushes()] == ["CANCELLED", "PENDING"]
+
+
 def test_a_channel_that_reminded_already_does_not_do_it_again() -> None:
     alice = make_customer()
     make_device(alice)
@@ -388,6 +424,38 @@ def test_what_was_moved_out_of_a_closure_and_into_another_is_told_again(
     close(venue, date=date + DAY)
 
     assert of_closures() == [("venue_closed", "SENT"), ("venue_closed", "PENDING")]
+
+
+def test_what_was_moved_away_and_back_is_told_again_when_it_is_closed(
+    venue: Venue, stripe: Stripe
+) -> None:
+    booking = make_booked(venue)
+    date = later().astimezone(venue.zone).date()
+    day = close(venue, date=date)[0]
+    deliver()
+    move(booking, later() + DAY)
+    deliver()
+    take_back(day)
+    move(booking, later())
+    deliver()
+
+    close(venue, date=date)
+
+    assert of_closures() == [("venue_closed", "SENT"), ("venue_closed", "PENDING")]
+
+
+def test_what_stays_at_its_instant_in_a_closure_is_told_so_and_nobody_is_reminded(
+    venue: Venue,
+) -> None:
+    booking = make_booked(venue)
+    close(venue, date=later().astimezone(venue.zone).date())
+
+    kept = {"booking_id": booking.pk, "version": booking.version}
+    keep_instant(**kept, staff_id=uuid7(), tell=True)
+
+    turns = [("venue_closed", "CANCELLED"), ("venue_closed", "PENDING")]
+    assert of_closures() == turns
+    assert set(reminders()) == {"CANCELLED"}
 
 
 def test_who_is_reminded_by_push_alone_is_so_after_a_closure_too() -> None:
