@@ -16,7 +16,7 @@ from django.db.models.functions import Greatest
 
 from notifications.models import SendBudget
 from recovery import audit, conditions
-from recovery.rowqueue import OLDEST
+from recovery.rowqueue import MAX_RETRY_AFTER_SECONDS, OLDEST
 from slotbase.lib.clock import Now, read_clock
 from slotbase.lib.db import retry_on_conflict, transaction_required
 from slotbase.lib.errors import InvalidState
@@ -41,11 +41,16 @@ ONE_OF_THESE_IS_THE_OLDEST = 4
 _OPEN = """
 INSERT INTO notifications_sendbudget (provider) VALUES (%s) ON CONFLICT DO NOTHING
 """
-# One statement: of several workers each sees what the others have taken.
+# One statement: of several workers each sees what the others have taken. Nobody waits
+# as long as `longest`: if it looks so, the clock was ahead when that was written.
 _TAKE = """
 UPDATE notifications_sendbudget
-SET next_at = greatest(next_at, slotbase_now()) + %(cost)s
-WHERE provider = %(provider)s AND next_at <= slotbase_now() + %(ahead)s
+SET next_at = %(cost)s + CASE
+    WHEN next_at > slotbase_now() + %(longest)s THEN slotbase_now()
+    ELSE greatest(next_at, slotbase_now()) END
+WHERE provider = %(provider)s
+  AND (next_at <= slotbase_now() + %(ahead)s
+       OR next_at > slotbase_now() + %(longest)s)
   AND (paused_until IS NULL OR paused_until <= slotbase_now())
 """
 
@@ -77,9 +82,10 @@ def _until_room() -> timedelta:
     budget = SendBudget.objects.filter(provider="resend").first()
     if budget is None:
         return timedelta()
-    free_at = budget.next_at - _ahead()
-    free_at = max(free_at, budget.paused_until or free_at)
-    return free_at - read_clock()
+    now = read_clock()
+    is_from_the_future = budget.next_at > now + _longest()
+    free_at = now if is_from_the_future else budget.next_at - _ahead()
+    return max(free_at, budget.paused_until or free_at) - now
 
 
 @transaction_required
@@ -91,6 +97,7 @@ def take() -> bool:
             "provider": "resend",
             "cost": _cost(),
             "ahead": _ahead(),
+            "longest": _longest(),
         }
         cursor.execute(_TAKE, values)
         return bool(cursor.rowcount)
@@ -152,6 +159,12 @@ def _cost() -> timedelta:
 def _ahead() -> timedelta:
     ahead: timedelta = _cost() * (settings.RESEND_BURST - 1)
     return ahead
+
+
+def _longest() -> timedelta:
+    """How far ahead the next call can be, after `wait` of any length and a burst."""
+    asked = timedelta(seconds=MAX_RETRY_AFTER_SECONDS)
+    return asked + 2 * (_ahead() + _cost())
 
 
 def find_pauses() -> conditions.Found:

@@ -13,7 +13,7 @@ from notifications.services.budget import MOST_URGENT
 from notifications.tasks import send_email
 from recovery import rowqueue
 from recovery.models import Case
-from recovery.rowqueue import OLDEST
+from recovery.rowqueue import MAX_RETRY_AFTER_SECONDS, OLDEST
 from slotbase.lib.clock import Now, read_clock
 from slotbase.schedule import SCHEDULE
 from tests.adversity import Clock
@@ -67,6 +67,36 @@ def test_what_is_over_the_budget_stays_as_it_is(sandbox: Sandbox) -> None:
     pass_seconds(20)
     send()
     assert len(mails(sandbox)) == 4
+
+
+def test_a_clock_that_goes_back_holds_up_no_mail(
+    sandbox: Sandbox, clock: Clock
+) -> None:
+    """Whether one is asked or a sweep waits for room."""
+    queue(dedupe_key="ahead")
+    send()
+    clock.move(days=-2)
+    queue(dedupe_key="one is asked for")
+    send()
+    clock.move(days=-2)
+    queue(dedupe_key="by a sweep")
+    sending.sweep()
+
+    assert len(mails(sandbox)) == 3
+
+
+@pytest.mark.usefixtures("_slow")
+def test_the_longest_wait_that_resend_may_ask_for_is_kept(sandbox: Sandbox) -> None:
+    """Though it is as far ahead as a clock may have been."""
+    take()
+    with transaction.atomic():
+        budget.wait(MAX_RETRY_AFTER_SECONDS)
+    queue()
+
+    send()
+
+    assert not budget.has_room()
+    assert calls(sandbox) == 0
 
 
 @pytest.mark.usefixtures("_slow")
