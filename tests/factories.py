@@ -5,9 +5,11 @@ People: alice owns things, bob works at the front desk, charlie is a stranger.
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, time, timedelta
+from functools import cache
 from itertools import count
 from typing import Any
 
+from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import Group
 
 from bookings.models import (
@@ -74,6 +76,12 @@ def make_customer(name: str = "Alice Adler", **over: Any) -> User:
     )
 
 
+@cache
+def _hash_of(password: str) -> str:
+    """Slow on purpose, so once for all tests."""
+    return make_password(password)
+
+
 def make_staff(
     group: str | None = None, venues: Iterable[Venue] = (), **over: Any
 ) -> User:
@@ -81,7 +89,7 @@ def make_staff(
     number = next(_numbers)
     fields = {"username": f"staff{number}", "name": "Bob Baker", "is_staff": True}
     user = User(**{**fields, **over})
-    user.set_password("secret")
+    user.password = _hash_of("secret")
     user.save()
     if group is not None:
         user.groups.add(Group.objects.get(name=group))
