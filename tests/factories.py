@@ -98,13 +98,14 @@ def make_staff(
 
 
 def tomorrow(hour: int = 12, minute: int = 0) -> datetime:
-    """Tomorrow in UTC by the clock of the database."""
-    day = (read_clock() + timedelta(days=1)).astimezone(UTC)
+    """In two days, in UTC by the clock of the database: then a reminder is owed,
+    whatever hour it is now."""
+    day = (read_clock() + timedelta(days=2)).astimezone(UTC)
     return day.replace(hour=hour, minute=minute, second=0, microsecond=0)
 
 
 def wanted(resource: Resource, start: datetime | None = None, **over: Any) -> Wanted:
-    """A wish for one hour, tomorrow at noon if nothing else is said."""
+    """A wish for one hour, in two days at noon if nothing else is said."""
     start = start or tomorrow()
     length = over.pop("length", HOUR)
     return Wanted(resource.pk, start, start + length, **over)

@@ -1,6 +1,5 @@
 """Front desk: what is not true any more, or cannot arrive, is not sent again."""
 
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -23,7 +22,7 @@ from slotbase.lib.errors import InvalidState
 from slotbase.providers.breaker import Breaker
 from slotbase.providers.fcm import client as fcm
 from tests.conftest import Sandbox
-from tests.factories import make_booking, make_customer, make_staff, tomorrow
+from tests.factories import make_booking, make_customer, make_staff
 from tests.notifications import pushes
 from tests.notifications.conftest import mails, make_addressee, queue, send, suppress
 
@@ -40,8 +39,7 @@ def alice() -> User:
 
 @pytest.fixture
 def booking(alice: User) -> Booking:
-    """So far ahead that it has a reminder."""
-    return make_booking(customer=alice, start=tomorrow() + timedelta(days=1))
+    return make_booking(customer=alice)
 
 
 @pytest.fixture
