@@ -16,7 +16,7 @@ from django.db.models.functions import Greatest
 
 from notifications.models import SendBudget
 from recovery import audit, conditions
-from recovery.rowqueue import MAX_RETRY_AFTER_SECONDS, OLDEST
+from recovery.rowqueue import OLDEST
 from slotbase.lib.clock import Now, read_clock
 from slotbase.lib.db import retry_on_conflict, transaction_required
 from slotbase.lib.errors import InvalidState
@@ -35,6 +35,9 @@ NOT EXISTS (
       AND earlier.urgency = notifications_notification.urgency
       AND earlier.next_run_at < notifications_notification.next_run_at)
 """
+# However long Resend wants to be left alone, then one mail asks again: what is further
+# ahead was written while the clock was.
+LONGEST_WAIT_SECONDS = 30
 # So that nothing waits for ever behind what is new.
 ONE_OF_THESE_IS_THE_OLDEST = 4
 
@@ -137,7 +140,11 @@ def end_pause(*, staff_id: UUID) -> None:
 
 @transaction_required
 def wait(seconds: int) -> None:
-    """Call nobody for so long: Resend says that there were too many calls just now."""
+    """Call nobody for so long: Resend says that there were too many calls just now.
+
+    After LONGEST_WAIT_SECONDS one is tried again, whatever it says.
+    """
+    seconds = min(seconds, LONGEST_WAIT_SECONDS)
     free_at = Now() + timedelta(seconds=seconds) + _ahead()
     budget = SendBudget.objects.filter(provider="resend")
     budget.update(next_at=Greatest("next_at", free_at))
@@ -163,8 +170,8 @@ def _ahead() -> timedelta:
 
 def _longest() -> timedelta:
     """How far ahead the next call can be, after `wait` of any length and a burst."""
-    asked = timedelta(seconds=MAX_RETRY_AFTER_SECONDS)
-    return asked + 2 * (_ahead() + _cost())
+    waited = timedelta(seconds=LONGEST_WAIT_SECONDS)
+    return waited + 2 * (_ahead() + _cost())
 
 
 def find_pauses() -> conditions.Found:
