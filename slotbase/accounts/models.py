@@ -12,6 +12,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import Q
+from django.utils.crypto import salted_hmac
 
 from recovery.models import DueRow
 from slotbase.lib.clock import DatabaseNow
@@ -81,7 +82,15 @@ class User(AbstractBaseUser, PermissionsMixin):
         )
 
     def __str__(self) -> str:
+        if self.erased_at:
+            return "Erased person"
         return self.name or self.username or f"Customer {str(self.pk)[-6:]}"
+
+    def _get_session_auth_hash(self, secret: str | None = None) -> str:
+        """What a session must know to go on: the password, and the epoch."""
+        known = f"{self.password}:{self.session_epoch}"
+        salt = "accounts.User.session_auth_hash"
+        return salted_hmac(salt, known, secret=secret, algorithm="sha256").hexdigest()
 
 
 class ProfileFetch(DueRow):
