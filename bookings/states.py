@@ -1,4 +1,4 @@
-"""The states of holds and bookings, and the only legal moves between them."""
+"""The states of holds, bookings, the waitlist and feedback, and their legal moves."""
 
 from django.db.models import TextChoices
 
@@ -100,3 +100,47 @@ class PaymentMode(TextChoices):
 class ExceptionKind(TextChoices):
     HOURS = "HOURS", "Special hours instead of the weekly ones"
     CLOSED = "CLOSED", "Closed"
+
+
+class EnhancementStatus(TextChoices):
+    PENDING = "PENDING", "Waiting"
+    RUNNING = "RUNNING", "Being written"
+    DONE = "DONE", "Done"
+    DEGRADED = "DEGRADED", "Given up: the notes stand as they are"
+    SKIPPED = "SKIPPED", "Not asked for"
+    FAILED = "FAILED", "Failed by a fault of ours"
+
+
+# In order: the picture of the moves is drawn in it.
+_ENHANCED_OR_NOT = (
+    EnhancementStatus.DONE,
+    EnhancementStatus.DEGRADED,
+    EnhancementStatus.SKIPPED,
+    EnhancementStatus.FAILED,
+)
+ENHANCEMENT_MOVES: dict[str, frozenset[str]] = {
+    # Without a call: done before with the same words, switched off, or too late. DONE
+    # also with the text of the last time, if asking again fails.
+    EnhancementStatus.PENDING: frozenset(
+        {EnhancementStatus.RUNNING, *_ENHANCED_OR_NOT}
+    ),
+    # PENDING: to be tried again later.
+    EnhancementStatus.RUNNING: frozenset(
+        {EnhancementStatus.PENDING, *_ENHANCED_OR_NOT}
+    ),
+    # The coach asks again.
+    **dict.fromkeys(_ENHANCED_OR_NOT, frozenset({EnhancementStatus.PENDING})),
+}
+
+
+class FallbackReason(TextChoices):
+    """Why feedback is not enhanced, in our words: never in those of the provider."""
+
+    TIMEOUT = "TIMEOUT", "No answer in time"
+    RATE_LIMITED = "RATE_LIMITED", "Too many requests"
+    UNAVAILABLE = "UNAVAILABLE", "Could not be reached, or failed"
+    REFUSED = "REFUSED", "The model refused"
+    TRUNCATED = "TRUNCATED", "The answer was cut off"
+    INVALID_OUTPUT = "INVALID_OUTPUT", "The answer had another form"
+    DISABLED = "DISABLED", "Switched off"
+    BUDGET = "BUDGET", "The budget of the day is used up"

@@ -51,6 +51,33 @@ INBOX_MOVES: dict[str, frozenset[str]] = {
 }
 
 
+class ApprovalStatus(TextChoices):
+    """What one member of staff wants to do, and another one has to agree to."""
+
+    PROPOSED = "PROPOSED"
+    # Agreed to and done, in one transaction.
+    APPROVED = "APPROVED"
+    REFUSED = "REFUSED"
+    WITHDRAWN = "WITHDRAWN"
+    EXPIRED = "EXPIRED"
+
+
+APPROVAL_MOVES: dict[str, frozenset[str]] = {
+    ApprovalStatus.PROPOSED: frozenset(
+        {
+            ApprovalStatus.APPROVED,
+            ApprovalStatus.REFUSED,
+            ApprovalStatus.WITHDRAWN,
+            ApprovalStatus.EXPIRED,
+        }
+    ),
+    ApprovalStatus.APPROVED: frozenset(),
+    ApprovalStatus.REFUSED: frozenset(),
+    ApprovalStatus.WITHDRAWN: frozenset(),
+    ApprovalStatus.EXPIRED: frozenset(),
+}
+
+
 class RunStatus(TextChoices):
     RUNNING = "RUNNING"
     COMPENSATING = "COMPENSATING"

@@ -65,6 +65,8 @@ class Payable(models.Model):
             ("record_payment", "Can record money that was paid by hand"),
             ("refund_payment", "Can give money back"),
             ("pay_out_refund", "Can pay out by hand what is owed to a customer"),
+            ("approve_refund", "Can approve a refund of a colleague"),
+            ("void_payment", "Can void money that was recorded by mistake"),
         )
         indexes = (
             models.Index(fields=["reference"], name="payments_payable_reference"),
@@ -307,6 +309,13 @@ class Refund(DueRow):
         blank=True,
         related_name="+",
     )
+    approved_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+    )
     # The first one of those that were made because the one before failed.
     origin = models.UUIDField(editable=False, db_index=True)
     epoch = models.PositiveSmallIntegerField(default=1)
@@ -329,6 +338,11 @@ class Refund(DueRow):
     class Meta(DueRow.Meta):
         indexes = (
             models.Index(fields=["created_at"], name="payments_refund_created"),
+            models.Index(
+                fields=["requested_by", "created_at"],
+                condition=Q(requested_by__isnull=False),
+                name="payments_refund_of_staff",
+            ),
             models.Index(
                 fields=["next_run_at"],
                 condition=Q(next_run_at__isnull=False),

@@ -10,6 +10,7 @@ from recovery.models.alerts import Alert as Alert
 from recovery.models.alerts import AlertNotice as AlertNotice
 from recovery.models.alerts import Count as Count
 from recovery.models.alerts import NoticeDelivery as NoticeDelivery
+from recovery.models.approvals import Approval as Approval
 from recovery.models.dead_letters import DeadLetter as DeadLetter
 from recovery.models.due import DueRow as DueRow
 from recovery.models.providers import ProviderStatus as ProviderStatus
