@@ -2,12 +2,15 @@
 # docker-compose.yml. It holds neither the demo nor the provider simulators:
 # .dockerignore leaves them out.
 
-FROM python:3.13-slim AS packages
+# For a build that is the same next year, name it by its digest (docs/howto/deploy-with-compose.md).
+ARG PYTHON=python:3.13-slim
+
+FROM ${PYTHON} AS packages
 COPY requirements.lock .
 RUN python -m venv /opt/venv \
  && /opt/venv/bin/pip install --no-cache-dir --require-hashes -r requirements.lock
 
-FROM python:3.13-slim
+FROM ${PYTHON}
 RUN useradd --system --uid 10001 --no-create-home slotbase
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \

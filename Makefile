@@ -7,7 +7,7 @@ UV := .venv/bin/uv
 
 .DEFAULT_GOAL := help
 .PHONY: help bootstrap run up down demo test coverage check lint types contracts migrations \
-        deploy size bench messages screenshots lock clean
+        deploy size bench security messages screenshots lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,6 +68,9 @@ size: bootstrap ## functions and modules stay small
 
 bench: bootstrap ## measure it
 	@$(PY) -m bench
+
+security: bootstrap ## known flaws of packages, rules, and the API under fire (takes minutes)
+	@$(PY) -m security $(ARGS)
 
 messages: export DEBUG = true
 messages: bootstrap ## list in each language what the templates say now, and compile it

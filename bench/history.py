@@ -6,10 +6,12 @@ from statistics import median
 import psycopg
 import requests
 
+from slotbase.devstack.demo.people import BackOffice
+
 ENTRIES = 3_000_000
 BATCH = 250_000
 STAFF = "auditor"
-PASSWORD = "slotbase-demo"
+LOGIN = {"username": STAFF, "password": "slotbase-demo"}
 # As a year of bookings leaves it: some entries for each subject, request and person.
 FILL = """
 INSERT INTO recovery_auditentry (actor_kind, actor_id, action, subject_type, subject_id,
@@ -33,16 +35,7 @@ def fill(url: str) -> None:
 
 def look(site: str) -> dict[str, float]:
     """Milliseconds for the list of the audit, a filter and searches."""
-    session = requests.Session()
-    login = f"{site}/admin/login/"
-    session.get(login, timeout=30)
-    form = {
-        "username": STAFF,
-        "password": PASSWORD,
-        "csrfmiddlewaretoken": session.cookies["csrftoken"],
-        "next": "/admin/",
-    }
-    session.post(login, form, headers={"Referer": login}, timeout=30)
+    staff = BackOffice({"SLOTBASE_URL": site}, STAFF, LOGIN)
     questions = {
         "list": "",
         "last page": "p=20",
@@ -53,7 +46,7 @@ def look(site: str) -> dict[str, float]:
     }
     page = f"{site}/admin/recovery/auditentry/"
     return {
-        name: _milliseconds(session, f"{page}?{query}")
+        name: _milliseconds(staff.session, f"{page}?{query}")
         for name, query in questions.items()
     }
 

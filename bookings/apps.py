@@ -9,3 +9,4 @@ class BookingsConfig(AppConfig):
     def ready(self) -> None:
         """Load what registers itself."""
         from bookings import handlers, invariants, workflows  # noqa: F401, PLC0415
+        from bookings.services import personal_data  # noqa: F401, PLC0415 - likewise

@@ -1,5 +1,8 @@
 """What can go wrong with a hold or a booking, as the client is told."""
 
+from datetime import timedelta
+from math import ceil
+
 from slotbase.lib.errors import (
     Conflict,
     DomainError,
@@ -42,6 +45,14 @@ class HoldLimit(TooMany):
         super().__init__(
             f"You may hold {limit} slots at a time. Confirm or release one first."
         )
+
+
+class CoolDown(TooMany):
+    """Slots were kept from others again and again, and for nothing."""
+
+    def __init__(self, wait: timedelta) -> None:
+        super().__init__("You let several holds run out. Please wait for a while.")
+        self.retry_after = max(1, ceil(wait.total_seconds()))
 
 
 class WaitlistEntryNotFound(NotFound):

@@ -32,7 +32,7 @@ subscribe(
     # In transactions of its own: one of them retires holds, another one sells.
     Subscriber(
         "bookings.settling",
-        events=frozenset({"payments.payable_settled"}),
+        events=frozenset({"payments.payable_settled", "payments.payment_voided"}),
         call=_settle,
     )
 )

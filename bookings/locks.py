@@ -2,7 +2,7 @@
 
 Lock order of the whole product: IdempotencyRecord, User, Resource, DateException, Hold,
 Booking, WaitlistEntry, Payable, CardPayment, OfflinePayment, Refund, Dispute, receipt
-counter, Notification, PushDevice, other recovery rows; many of a kind by primary key,
+counter, Notification, PushDevice, other recovery rows, Approval; many by primary key,
 mails before pushes. A claim is never locked: the row lock of its hold guards it.
 """
 
@@ -33,16 +33,6 @@ from slotbase.lib.db import transaction_required
 from slotbase.lib.ids import uuid7
 
 RUNNING = (BookingStatus.CONFIRMED, BookingStatus.CHECKED_IN)
-
-
-@transaction_required
-def lock_customer(customer_id: UUID) -> None:
-    """Take turns over what is limited per customer."""
-    with connection.cursor() as cursor:
-        # NO KEY: rows that refer to the user can be inserted meanwhile.
-        cursor.execute(
-            "SELECT FROM accounts_user WHERE id = %s FOR NO KEY UPDATE", [customer_id]
-        )
 
 
 @transaction_required

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+from django.conf import settings
 from django.db import connection
 
 from bookings.errors import ResourceClosed, ResourceNotFound
@@ -70,6 +71,7 @@ class Rules:
     special: list[SpecialDay]
     now: datetime
     active_holds: list[ActiveHold]  # of the customer for whom the rules were read
+    unused_holds: list[datetime]  # when those ended that they let go to waste lately
 
     @property
     def capacity(self) -> int:
@@ -89,6 +91,14 @@ class Rules:
     def price(self, length: timedelta, units: int) -> int:
         """Price in minor units; exact, since a length is a multiple of the step."""
         return self.price_minor * (length // self.step) * units
+
+    def cool_down(self) -> timedelta:
+        """How long the customer waits until they may keep a slot from others again."""
+        wasted = self.unused_holds[-settings.MAX_UNUSED_HOLDS :]
+        if len(wasted) < settings.MAX_UNUSED_HOLDS:
+            return timedelta(0)
+        lasts = timedelta(seconds=settings.UNUSED_HOLDS_SECONDS)
+        return max(wasted[0] + lasts - self.now, timedelta(0))
 
     def length_problem(self, length: timedelta) -> str | None:
         """Why a slot may not be this long, in words; None if it may."""
@@ -176,6 +186,18 @@ def _check_hours(rules: Rules, slot: Interval) -> None:
         raise ResourceClosed
 
 
+# What kept a slot from others for more than half of its time, and came to nothing: what
+# was given back soon did no harm.
+_UNUSED_HOLDS = f"""
+SELECT ended FROM (
+    SELECT created_at, expires_at, least(released_at, expires_at) AS ended
+    FROM bookings_bookinghold
+    WHERE customer_id = %s AND status <> '{HoldStatus.CONFIRMED}'
+      AND source IN ('{HoldSource.CUSTOMER}', '{HoldSource.WAITLIST}')) over
+WHERE ended <= (SELECT slotbase_now())
+  AND ended > (SELECT slotbase_now()) - make_interval(secs => %s)
+  AND ended - created_at > (expires_at - created_at) / 2
+"""  # noqa: S608 - only our own state names
 # One statement, because every hold needs all of it: the resource with its venue, live
 # units in order, weekly hours, special days around the wanted time, the clock, and what
 # the customer keeps from others, offers included.
@@ -200,7 +222,9 @@ SELECT r.id, r.venue_id, v.time_zone, v.currency, r.price_minor, r.payment_mode,
      WHERE b.customer_id = %s AND b.status = '{HoldStatus.ACTIVE}'
        AND b.source IN ('{HoldSource.CUSTOMER}', '{HoldSource.WAITLIST}')
        AND b.expires_at > (SELECT slotbase_now()))::text,
-    slotbase_now()
+    slotbase_now(),
+    (SELECT json_agg(unused.ended ORDER BY unused.ended)
+     FROM ({_UNUSED_HOLDS}) unused)::text
 FROM bookings_resource r JOIN accounts_venue v ON v.id = r.venue_id
 WHERE r.id = %s AND r.is_bookable
 """  # noqa: S608 - only our own state names
@@ -214,14 +238,16 @@ def get_rules(
     They start from `first` to `last`, dates in any zone: the venue's own are up to two
     days off, and the hours of one more day on each side reach into them.
 
-    For a customer, also what they hold now: read it after locking the customer.
+    For a customer, also what they hold now, and what they let go to waste: read it
+    after locking the customer.
 
     Raises:
         ResourceNotFound: there is none, or it is not bookable.
     """
     with connection.cursor() as cursor:
         days = (first - 3 * DAY, last + 3 * DAY)
-        cursor.execute(_RULES, [*days, customer_id, resource_id])
+        unused = (customer_id, settings.UNUSED_HOLDS_SECONDS)
+        cursor.execute(_RULES, [*days, customer_id, *unused, resource_id])
         row = cursor.fetchone()
     if row is None:
         raise ResourceNotFound
@@ -267,6 +293,7 @@ def _rules_from(row: tuple[Any, ...]) -> Rules:
         special=[_special_day(*each) for each in special],
         now=row[17],
         active_holds=[_active_hold(*each) for each in active],
+        unused_holds=[datetime.fromisoformat(t) for t in json.loads(row[18] or "[]")],
     )
 
 

@@ -10,4 +10,4 @@ class NotificationsConfig(AppConfig):
         """Load what registers itself."""
         # ruff: noqa: F401, PLC0415 - importing registers, once the models are loaded
         from notifications import handlers, invariants
-        from notifications.services import budget, push_guard, sending
+        from notifications.services import budget, personal_data, push_guard, sending

@@ -83,6 +83,13 @@ def lock_about(
 
 
 @transaction_required
+def lock_open_messages_to(user_id: UUID) -> list[Notification]:
+    """The messages to somebody that may still go out, locked."""
+    waiting = Notification.objects.filter(recipient=user_id, next_run_at__isnull=False)
+    return list(waiting.select_for_update(of=("self",)).order_by(*_ORDER))
+
+
+@transaction_required
 def lock_message(message_id: UUID) -> Notification:
     """A message, locked.
 
@@ -162,6 +169,13 @@ def lock_mail_of(*, provider_id: str, message_id: str) -> Notification | None:
         return None
     mails = locked.filter(pk=message_id, channel=Channel.EMAIL, provider_id="")
     return mails.first()
+
+
+@transaction_required
+def lock_devices_of(user_id: UUID) -> list[PushDevice]:
+    """All devices of somebody, locked."""
+    owned = PushDevice.objects.filter(user=user_id).order_by("pk")
+    return list(owned.select_for_update(of=("self",)))
 
 
 @transaction_required

@@ -9,3 +9,4 @@ class PaymentsConfig(AppConfig):
     def ready(self) -> None:
         """Load what registers itself."""
         from payments import handlers, invariants  # noqa: F401, PLC0415 - models must be loaded
+        from payments.services import personal_data  # noqa: F401, PLC0415 - likewise

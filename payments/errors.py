@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from slotbase.lib.errors import Conflict, DomainError, NotFound
+from slotbase.lib.errors import Conflict, DomainError, Forbidden, NotFound
 
 
 class PayableNotFound(NotFound):
@@ -56,3 +56,15 @@ class PossibleDuplicate(Conflict):
 
 class PayableHasChanged(Conflict):
     code, title = "version_conflict", "Somebody changed this meanwhile"
+
+
+class VoidNotAllowed(Forbidden):
+    def __init__(self) -> None:
+        super().__init__(
+            "You may void what you recorded yourself today. Ask a manager."
+        )
+
+
+class TooMuchForTheDesk(Forbidden):
+    def __init__(self, limit: str) -> None:
+        super().__init__(f"More than {limit} at once is recorded by a manager.")

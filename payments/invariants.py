@@ -72,6 +72,20 @@ _TOO_MUCH = f"""
     WHERE r.promised > coalesce(c.received_minor, o.amount_minor)
 """
 
+# Whatever the limit was then: older refunds have no second person, and none is missed.
+_NOT_AGREED_TO = f"""
+    SELECT r.id FROM payments_refund r
+    LEFT JOIN payments_cardpayment c ON c.id = r.card_payment_id
+    WHERE {only("r.payable_id", "payable")} AND r.approved_by_id IS NOT NULL
+      AND (r.approved_by_id = r.requested_by_id OR NOT EXISTS (
+        SELECT FROM recovery_approval a
+        WHERE a.status = 'APPROVED' AND a.decided_by_id = r.approved_by_id
+          AND a.proposed_by_id <> a.decided_by_id
+          AND a.terms -> 'refunds' @> jsonb_build_array(jsonb_build_object(
+            'payment', coalesce(c.provider_id, r.offline_payment_id::text),
+            'amount_minor', r.amount_minor, 'currency', r.currency))))
+"""
+
 _COUNTERS = f"""
     SELECT p.id FROM payments_payable p
     CROSS JOIN LATERAL (SELECT coalesce(sum(amount_minor), 0) AS owed
@@ -117,6 +131,17 @@ _RECEIPTS = f"""
         IS DISTINCT FROM (c.last_number, c.last_number)
 """
 
+# A void stands against one payment of the same sale, of which nothing went back.
+_VOIDS = f"""
+    SELECT v.id, v.payable_id FROM payments_offlinepayment v
+    JOIN payments_offlinepayment o ON o.id = v.reverses_id
+    WHERE {only("v.payable_id", "payable")}
+      AND ((v.payable_id, v.venue_id, v.currency, -v.amount_minor)
+          <> (o.payable_id, o.venue_id, o.currency, o.amount_minor)
+        OR EXISTS (SELECT FROM payments_refund WHERE offline_payment_id = o.id
+            AND status IN ({_quoted((*RESERVED_REFUNDS, *DONE_REFUNDS))})))
+"""
+
 # They wait until Stripe's list was read (`services.events.has_read_lately`), unless
 # nobody tries that either.
 _WHILE_NOT_READ = f"""
@@ -134,7 +159,18 @@ register(
         freezes=True,
     ),
     Invariant(
+        "I2.approved",
+        "What two people give back is what the second one agreed to.",
+        _NOT_AGREED_TO,
+    ),
+    Invariant(
         "I2.receipts", "The receipts of a venue are numbered without gaps.", _RECEIPTS
+    ),
+    Invariant(
+        "I2.voids",
+        "A void takes back one payment in full, of which nothing was given back.",
+        _VOIDS,
+        freezes=True,
     ),
     Invariant(
         "I20",

@@ -34,6 +34,19 @@ def lock_payables(payable_ids: Iterable[UUID]) -> list[Payable]:
     return list(rows.order_by("pk"))
 
 
+# Any number that nobody else takes.
+_DECIDING = 26_26_28
+
+
+@transaction_required
+def lock_decisions_of(staff_id: UUID) -> None:
+    """Take turns over what one member of staff may give back in a day; no row waits."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_advisory_xact_lock(%s, hashtext(%s))", [_DECIDING, str(staff_id)]
+        )
+
+
 @transaction_required
 def next_receipt_number(venue_id: int) -> int:
     """The next number of a venue's receipts; taken for good when this commits."""

@@ -1,6 +1,8 @@
 """Back office pages whose rows have a history: it is shown, and changes add to it.
 
-An `ActingAdmin` has buttons as well: each says what it will do, then a service does it.
+Contact data is masked until somebody asks for it, for one view of one page, and who did
+is on record. An `ActingAdmin` has buttons as well: each says what it will do, then a
+service does it.
 """
 
 import json
@@ -22,17 +24,21 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from recovery import audit
+from recovery import audit, step_up
 from recovery.models import AuditEntry
+from recovery.proposals import do_or_propose
 from recovery.typed import Typed
-from slotbase.lib.backoffice import SEE_CONTACT_DATA, BackOfficeAdmin, ModelAdmin
+from slotbase.lib.backoffice import SEE_CONTACT_DATA, BackOfficeAdmin
 from slotbase.lib.columns import format_moment, format_state
+from slotbase.lib.db import retry_on_conflict
 from slotbase.lib.errors import DomainError
 from slotbase.lib.masking import mask
 
 Row = TypeVar("Row", bound=Model)
 
 SHOWN_ENTRIES = 100
+#: What the button sends that shows contact data.
+SHOW_CONTACT_DATA = "show_contact_data"
 HISTORY: Any = ("History", {"fields": ("history",), "classes": ("history",)})
 #: For pages that have `payload_shown`.
 PAYLOAD: Any = (
@@ -110,8 +116,56 @@ class AuditedAdmin(BackOfficeAdmin[Row]):
         if row is not None:
             row.seen_by = request.user
             row.sees_audit = request.user.has_perm("recovery.view_auditentry")
-            row.sees_contact_data = request.user.has_perm(SEE_CONTACT_DATA)
+            row.sees_contact_data = getattr(request, SHOW_CONTACT_DATA, False)
         return row
+
+    # --- Contact data -------------------------------------------------------------
+
+    def whose_contact_data(self, row: Row) -> tuple[str, Any] | None:  # noqa: ARG002 - for subclasses
+        """Type and id of whom the page of a row can show how to reach; None: nobody."""
+        return None
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> Any:
+        """The page, with contact data if its button was pressed."""
+        is_asked = request.POST.get("do") == SHOW_CONTACT_DATA
+        if request.method == "POST" and is_asked:
+            self._note_who_looks(request, object_id)
+            # From here on it is a page to look at, not a form to save.
+            request.method = "GET"
+        return super().change_view(request, object_id, form_url, extra_context)
+
+    def _note_who_looks(self, request: HttpRequest, object_id: str) -> None:
+        row = self.get_object(request, unquote(object_id))
+        if row is None:
+            return  # the page says so itself
+        whose = self.whose_contact_data(row)
+        may_look = self.has_view_permission(request, row)
+        if not (whose and may_look and request.user.has_perm(SEE_CONTACT_DATA)):
+            raise PermissionDenied
+        page = f"On the page of {self.audit_subject} {row.pk}"
+        _record_look(staff_id_of(request), *whose, reason=page)
+        setattr(request, SHOW_CONTACT_DATA, True)
+
+    def render_change_form(
+        self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any
+    ) -> Any:
+        """With the button that shows contact data, if there is any and they may."""
+        row = context["original"]
+        context["offers_contact_data"] = (
+            row is not None
+            and not getattr(row, "sees_contact_data", False)
+            and request.user.has_perm(SEE_CONTACT_DATA)
+            and self.whose_contact_data(row) is not None
+        )
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    # --- History ------------------------------------------------------------------
 
     def history_of(self, row: Row) -> QuerySet[AuditEntry]:
         """The entries that tell the story of a row."""
@@ -136,6 +190,17 @@ class AuditedAdmin(BackOfficeAdmin[Row]):
     def more_steps(self, row: Row) -> list[Step]:  # noqa: ARG002 - for subclasses
         """What belongs into the history and has no entry in the audit."""
         return []
+
+
+@retry_on_conflict
+def _record_look(staff_id: UUID, subject: str, pk: Any, *, reason: str) -> None:
+    audit.record(
+        actor=audit.Actor.staff(staff_id),
+        action="person.contact_seen",
+        subject=subject,
+        ids=[pk],
+        reason=reason,
+    )
 
 
 def _step(entry: AuditEntry, names: Mapping[str, str], *, sees_audit: bool) -> Step:
@@ -176,7 +241,8 @@ class RowAction(Generic[Row]):
     `run` may raise a DomainError, which is shown as a message. The button is shown
     where `is_offered(row, staff_id)`; whether it may be done is for the service to say.
     Where it is not, `why_not` stands in its place, unless that is empty.
-    Where more must be asked first, it `leads_to` a page that does it.
+    Where more must be asked first, it `leads_to` a page that does it. What moves money,
+    rights or personal data `needs_step_up`: a code of the second factor, shown lately.
     """
 
     label: str
@@ -186,9 +252,12 @@ class RowAction(Generic[Row]):
     run: Callable[[Row, Wish], None]
     is_offered: Callable[[Row, UUID], bool] = lambda _row, _staff_id: True
     needs_reason: bool = False
+    #: Where it may take a second person, who reads why.
+    takes_reason: bool = False
     takes_evidence: bool = False
     needs_evidence: bool = False
     needs_reference: bool = False
+    needs_step_up: bool = False
     leads_to: Callable[[Row], str] | None = None
     why_not: Callable[[Row, UUID], str] = lambda _row, _staff_id: ""
 
@@ -205,7 +274,8 @@ class RowAction(Generic[Row]):
     def takes(self) -> set[str]:
         """What may be typed for it."""
         needed = {name for name, is_needed in self.needs.items() if is_needed}
-        return needed | ({"evidence"} if self.takes_evidence else set())
+        may = {"reason": self.takes_reason, "evidence": self.takes_evidence}
+        return needed | {name for name, is_taken in may.items() if is_taken}
 
 
 class ActingAdmin(AuditedAdmin[Row]):
@@ -241,12 +311,13 @@ class ActingAdmin(AuditedAdmin[Row]):
         may_look = self.has_view_permission(request, row)
         if action is None or not may_look or not _may_do(request, action):
             raise PermissionDenied
+        if action.needs_step_up and (asked := step_up.ask_first(request)):
+            return asked
         typed = Typed(request.POST)
         status = self._run(request, action, row, typed)
         if status is None and action.leads_to is not None:
             return HttpResponseRedirect(action.leads_to(row))
         if status is None:
-            messages.success(request, action.done)
             return HttpResponseRedirect(request.get_full_path())
         response: HttpResponse = self._show_again(request, object_id, {"typed": typed})
         response.status_code = status
@@ -262,11 +333,19 @@ class ActingAdmin(AuditedAdmin[Row]):
             messages.error(request, "Nothing was done: see below what is missing.")
             return 400
         version = typed.cleaned_data.pop("version") or 0
+        wish = Wish(staff_id_of(request), version, **typed.cleaned_data)
         try:
-            action.run(row, Wish(staff_id_of(request), version, **typed.cleaned_data))
+            proposed = do_or_propose(
+                lambda: action.run(row, wish),
+                staff_id=wish.staff_id,
+                reason=wish.reason,
+            )
         except DomainError as error:
+            typed.point_out(error)
             messages.error(request, self.explain(error, row))
             return error.status
+        if action.leads_to is None:
+            messages.success(request, proposed or action.done)
         return None
 
     def _show_again(
@@ -320,71 +399,6 @@ def staff_id_of(request: HttpRequest) -> UUID:
 
 def _may_do(request: HttpRequest, action: RowAction[Any]) -> bool:
     return request.user.has_perm(action.permission)
-
-
-# --- Lists --------------------------------------------------------------------
-
-MAX_AT_ONCE = 100  # each is a transaction of its own, and all of them one request
-
-
-def do_to_each(
-    request: HttpRequest, rows: QuerySet[Any], do: Callable[[Any], None]
-) -> None:
-    """Do it to the selected rows, and say for how many it could not be done."""
-    ids = list(rows.values_list("pk", flat=True)[: MAX_AT_ONCE + 1])
-    if len(ids) > MAX_AT_ONCE:
-        messages.error(request, f"At most {MAX_AT_ONCE} at once: nothing was done.")
-        return
-    refused = [why for why in (_refusal(do, pk) for pk in ids) if why]
-    if len(refused) < len(ids):
-        messages.success(request, f"{len(ids) - len(refused)} will be tried again.")
-    for why in sorted(set(refused)):
-        messages.error(request, f"{refused.count(why)} left alone: {why}")
-
-
-def _refusal(do: Callable[[Any], None], pk: Any) -> str:
-    try:
-        do(pk)
-    except DomainError as error:
-        return str(error)
-    return ""
-
-
-class ValueFilter(admin.SimpleListFilter):
-    """A filter by one column, which offers what `values` says."""
-
-    parameter_name: str
-
-    def values(self, page: ModelAdmin[Any]) -> Iterable[str]:
-        """The values to choose from."""
-        raise NotImplementedError
-
-    def say(self, value: str) -> str:
-        """The words for a value."""
-        return say_action(value)
-
-    def lookups(
-        self,
-        request: HttpRequest,  # noqa: ARG002
-        model_admin: ModelAdmin[Any],
-    ) -> list[tuple[str, str]]:
-        """Each value with its words."""
-        return [(value, self.say(value)) for value in sorted(self.values(model_admin))]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:  # noqa: ARG002
-        """Rows with the chosen value."""
-        chosen = {self.parameter_name: self.value()}
-        return queryset.filter(**chosen) if self.value() else queryset
-
-
-class RecentValuesFilter(ValueFilter):
-    """Offers the values of the newest rows: DISTINCT over all would take long."""
-
-    def values(self, page: ModelAdmin[Any]) -> Iterable[str]:
-        """Those of the last thousand rows."""
-        rows: QuerySet[Any] = page.model._default_manager.all()  # noqa: SLF001 - Django's public name
-        newest = rows.order_by("-pk")
-        return set(newest.values_list(self.parameter_name, flat=True)[:1000])
 
 
 def summarise_change(message: list[dict[str, Any]]) -> str:
@@ -452,7 +466,7 @@ def format_request(request_id: str, *, is_link: bool) -> SafeString | str:
 
 
 def format_received(payload: Any, row: Any) -> SafeString | str:
-    """What others sent, as the person for whom `row` was read may see it."""
+    """What others sent, whole only on a page that was asked to show it."""
     if payload is None:
         return "It is gone: it was kept long enough."
     sees_it_all = getattr(row, "sees_contact_data", False)

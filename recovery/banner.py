@@ -1,4 +1,4 @@
-"""Critical alerts that nobody has acknowledged, for the top of every page of staff."""
+"""What pages of staff show beside their own: critical alerts, what waits for two."""
 
 import time
 from collections.abc import Callable
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from django.db import DatabaseError
 from django.http import HttpRequest
 
+from recovery import approvals
 from recovery.models import Alert
 from recovery.states import AlertStatus, CaseSeverity
 
@@ -34,6 +35,11 @@ _glance, _until = _NOTHING, time.monotonic()
 def open_alerts(request: HttpRequest) -> dict[str, Callable[[], Glance]]:  # noqa: ARG001 - Django's signature
     """For templates; only those that ask for it cost anything."""
     return {"critical_alerts": glance}
+
+
+def waiting_approvals(request: HttpRequest) -> dict[str, Callable[[], int]]:
+    """For templates: how many proposals wait for whoever looks."""
+    return {"waiting_approvals": lambda: approvals.count_waiting(request.user)}
 
 
 def glance() -> Glance:

@@ -1,12 +1,18 @@
-"""What can be wrong with an Idempotency-Key, and with work on a case."""
+"""What can be wrong with an Idempotency-Key, work on a case, and four eyes."""
+
+from typing import TYPE_CHECKING
 
 from slotbase.lib.errors import (
     Conflict,
+    Forbidden,
     InvalidState,
     NotFound,
     Unprocessable,
     ValidationFailed,
 )
+
+if TYPE_CHECKING:
+    from recovery.approvals import Proposal
 
 
 class KeyRequired(ValidationFailed):
@@ -49,4 +55,29 @@ class WorkflowIsRunning(InvalidState):
 
 
 class CaseHasChanged(Conflict):
+    code, title = "version_conflict", "Somebody changed this meanwhile"
+
+
+class ApprovalRequired(Conflict):
+    """Nobody may do this alone: `proposal` is what a second person has to agree to."""
+
+    code, title = "approval_required", "A second person has to agree"
+
+    def __init__(self, proposal: "Proposal") -> None:
+        super().__init__("Nobody may do this alone: a colleague has to agree.")
+        self.proposal = proposal
+
+
+class AlreadyProposed(InvalidState):
+    """There is an open proposal of this kind about the same thing."""
+
+    def __init__(self, by: str) -> None:
+        super().__init__(f"{by} proposed this already; it waits for a second person.")
+
+
+class NotYours(Forbidden):
+    """It is not for this person to decide about a proposal."""
+
+
+class ApprovalHasChanged(Conflict):
     code, title = "version_conflict", "Somebody changed this meanwhile"

@@ -13,7 +13,13 @@ from uuid import UUID
 
 from django.db import DatabaseError, connection, transaction
 
-from recovery.states import ALERT_MOVES, CASE_MOVES, DEAD_LETTER_MOVES, RUN_MOVES
+from recovery.states import (
+    ALERT_MOVES,
+    APPROVAL_MOVES,
+    CASE_MOVES,
+    DEAD_LETTER_MOVES,
+    RUN_MOVES,
+)
 from slotbase.lib.db import sqlstate
 from slotbase.lib.ids import oldest_id
 
@@ -223,6 +229,11 @@ recent(
     "SELECT id FROM recovery_alert WHERE status <> 'RESOLVED'",
 )
 recent(
+    "approval",
+    "SELECT id FROM recovery_approval WHERE id >= {since}",
+    "SELECT id FROM recovery_approval WHERE status = 'PROPOSED'",
+)
+recent(
     "workflow",
     "SELECT id FROM recovery_workflowrun WHERE id >= {since}",
     "SELECT id FROM recovery_workflowrun WHERE finished_at IS NULL",
@@ -259,6 +270,13 @@ register(
         "I6.alert",
         "The history of an alert is an unbroken legal chain that ends in its state.",
         unbroken_history("recovery_alert", "alert", ALERT_MOVES, scope="alert"),
+    ),
+    Invariant(
+        "I6.approval",
+        "The history of a proposal is an unbroken legal chain that ends in its state.",
+        unbroken_history(
+            "recovery_approval", "approval", APPROVAL_MOVES, scope="approval"
+        ),
     ),
     Invariant(
         "I11.alert",

@@ -3,7 +3,8 @@
 Among themselves: WorkflowRun, DeadLetter, Case, Alert, then any other due row. Many
 alerts by their ids, but for those who skip what is locked. The engine writes a due row
 last of all; those of a workflow and of a dead letter are locked before, since who opens
-or closes the case of one must know whether it is over.
+or closes the case of one must know whether it is over. An approval is the last one:
+what is agreed to has locked all that it changes before.
 """
 
 from collections.abc import Collection, Mapping
@@ -15,8 +16,16 @@ from django.db import connection
 from django.db.models import F, Q, QuerySet
 
 from recovery.errors import CaseNotFound
-from recovery.models import Alert, Case, DeadLetter, DueRow, InboxEvent, WorkflowRun
-from recovery.states import AlertStatus, CaseStatus
+from recovery.models import (
+    Alert,
+    Approval,
+    Case,
+    DeadLetter,
+    DueRow,
+    InboxEvent,
+    WorkflowRun,
+)
+from recovery.states import AlertStatus, ApprovalStatus, CaseStatus
 from slotbase.lib.clock import Now
 from slotbase.lib.db import transaction_required
 from slotbase.lib.errors import NotFound
@@ -208,6 +217,28 @@ def lock_forgotten_alerts(
 def _lock_open(alerts: QuerySet[Alert], limit: int) -> list[Alert]:
     still_open = alerts.exclude(status=AlertStatus.RESOLVED).order_by("last_seen_at")
     return list(still_open.select_for_update(skip_locked=True, of=("self",))[:limit])
+
+
+@transaction_required
+def lock_approval(approval_id: UUID) -> Approval:
+    """A proposal, locked; nothing but the audit is written after it.
+
+    Raises:
+        NotFound: there is none.
+    """
+    approvals = Approval.objects.select_for_update(of=("self",)).filter(pk=approval_id)
+    if (approval := approvals.first()) is None:
+        raise NotFound
+    return approval
+
+
+@transaction_required
+def lock_expired_approvals(limit: int) -> list[Approval]:
+    """Open proposals whose time is over, locked."""
+    over = Approval.objects.filter(
+        status=ApprovalStatus.PROPOSED, expires_at__lte=Now()
+    ).order_by("expires_at")
+    return list(over.select_for_update(skip_locked=True, of=("self",))[:limit])
 
 
 # Any numbers that nobody else takes.

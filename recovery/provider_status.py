@@ -30,6 +30,9 @@ FAILED_LATELY_SECONDS = 300
 log = structlog.get_logger(__name__)
 
 
+AFTER = 2e-6  # seconds
+
+
 class Tally:
     """What came of the calls of one provider since it was last written."""
 
@@ -42,7 +45,9 @@ class Tally:
 
     def add(self, report: Report) -> None:
         """Count one call."""
-        now, error = time.monotonic(), report.error
+        # Later than the one before, also by the database's microseconds.
+        last = max(self.succeeded_at or 0, self.failed_at or 0)
+        now, error = max(time.monotonic(), last + AFTER), report.error
         if error is None or error.outcome is Outcome.REFUSED:
             # Whoever refuses a call for good does answer.
             self.successes, self.succeeded_at = self.successes + 1, now

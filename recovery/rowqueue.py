@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import count
 from typing import Any, Generic, TypeVar
+from uuid import UUID
 
 import structlog
 from django.db import InterfaceError, InternalError, OperationalError
@@ -328,7 +329,12 @@ def _dead_letter_of(queue: RowQueue[Row], row: Row) -> str:
 
 @transaction_required
 def open_dead_letter(
-    queue: RowQueue[Row], row: Row, failure: Failure, *, title: str
+    queue: RowQueue[Row],
+    row: Row,
+    failure: Failure,
+    *,
+    title: str,
+    customer_id: UUID | None = None,
 ) -> None:
     """The case of a row that gave up and has no kind of case of its own."""
     cases.open_case(
@@ -340,6 +346,7 @@ def open_dead_letter(
             subject_id=str(row.pk),
             cause=failure.error,
             details={"attempts": row.attempts, "deaths": row.deaths},
+            customer_id=customer_id,
         )
     )
 

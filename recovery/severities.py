@@ -95,6 +95,15 @@ CONDITIONS = {
             "each was refused and left nothing behind",
         ),
         Category(
+            "break_glass",
+            CaseSeverity.HIGH,
+            "operations",
+            "a superuser signed in, or did alone what needs two people; or a second"
+            " factor was made with a password that somebody else had set",
+            "nothing: ask who it was, and why",
+            timedelta(hours=1),
+        ),
+        Category(
             "provider_down",
             CaseSeverity.HIGH,
             "operations",
@@ -151,6 +160,22 @@ CONDITIONS = {
             "operations",
             "Apple or a web push service did not take our key at Firebase in 10 min",
             "each is tried again while it is of use; other devices get theirs",
+        ),
+        Category(
+            "sign_in_guessing",
+            CaseSeverity.HIGH,
+            "operations",
+            "an address guessed 50 times wrong, or a password is known and codes are"
+            " guessed",
+            "guesses are refused for 15 min; the owner gets in from another address",
+        ),
+        Category(
+            "second_factor_reset",
+            CaseSeverity.HIGH,
+            "operations",
+            "somebody with a shell took away a second factor of staff",
+            "the next sign-in with that password makes a new one",
+            timedelta(hours=1),
         ),
         Category(
             "analytics_behind",

@@ -7,6 +7,7 @@ from django.conf import settings
 
 from recovery import (
     alerts,
+    approvals,
     cases,
     counts,
     dead_letters,
@@ -16,6 +17,7 @@ from recovery import (
     inbox,
     lookout,
     notices,
+    personal,
     runs,
     violations,
     workflows,
@@ -50,8 +52,9 @@ def retry_dead_letters(**_: object) -> None:
 
 @shared_task(name="recovery.give_back_stale_claims")
 def give_back_stale_claims(**_: object) -> None:
-    """Cases that were claimed and then forgotten are free again."""
+    """What was claimed and then forgotten is free again; so is what was proposed."""
     _in_batches(cases.give_back_stale_claims)
+    _in_batches(approvals.expire_due)
 
 
 @shared_task(name="recovery.look_for_alerts")
@@ -78,6 +81,7 @@ def purge_history(**_: object) -> None:
     _in_batches(idempotency.purge_old_records)
     _in_batches(deliveries.purge_delivered_events)
     _in_batches(inbox.empty_old_webhooks)
+    personal.hide_old_contact_data()
     _in_batches(runs.purge_finished_runs)
     _in_batches(dead_letters.purge_ended)
     _in_batches(alerts.purge_old_alerts)

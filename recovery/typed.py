@@ -2,8 +2,11 @@
 
 from django import forms
 
+from slotbase.lib.errors import DomainError
+from slotbase.lib.typed import TypedForm
 
-class Typed(forms.Form):
+
+class Typed(TypedForm):
     """What a person typed beside the buttons of a page."""
 
     version = forms.IntegerField(required=False)
@@ -29,3 +32,9 @@ class Typed(forms.Form):
         label="Reference of the booking",
         error_messages={"required": "Give the reference of the booking."},
     )
+
+    def point_out(self, error: DomainError) -> None:
+        """Say what is wrong beside the field that it is about, if it is about one."""
+        for name, texts in error.extra.get("errors", {}).items():
+            if name in self.fields:
+                self.add_error(name, texts)

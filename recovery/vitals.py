@@ -274,9 +274,15 @@ def _counted(count: int) -> str:
     return f"{count} or more" if count >= COUNTED else str(count)
 
 
-VITALS: tuple[Callable[[Ask], Iterable[Check]], ...] = (
+VITALS: list[Callable[[Ask], Iterable[Check]]] = [
     *(_providers, _workers_and_beat, _outbox, _inbox, _workflows),
     *(_dead_letters, _other_cases),
-)
+]
 #: The checks but those of providers, for an answer when the database is away.
-NAMES = ("worker", "beat", "outbox", "inbox", "workflows", "dead_letters", "cases")
+NAMES = ["worker", "beat", "outbox", "inbox", "workflows", "dead_letters", "cases"]
+
+
+def register(name: str, look: Callable[[Ask], Iterable[Check]]) -> None:
+    """Let a floor above look at a part of its own: one check of this name."""
+    VITALS.append(look)
+    NAMES.append(name)

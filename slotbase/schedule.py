@@ -91,6 +91,11 @@ SCHEDULE = {
         "accounts.refresh_signing_keys", "default", settings.CLERK_KEYS_REFRESH_SECONDS
     ),
     "fetch profiles": Entry("accounts.fetch_profiles", "default", 5),
+    "forget guesses": Entry("accounts.forget_guesses", "default", 300),
+    "erase people": Entry("accounts.erase_people", "default", 30),
+    "forget revoked sessions": Entry(
+        "accounts.forget_revoked_sessions", "default", 300
+    ),
     "send mails": Entry("notifications.send_email", "email", 2),
     "send pushes": Entry("notifications.send_push", "push", 2),
     "tidy devices": Entry("notifications.tidy_devices", "push", 300),

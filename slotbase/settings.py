@@ -5,6 +5,7 @@ variables only. With DEBUG off, `slotbase.lib.checks` refuses to start on unsafe
 """
 
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ class Env(environ.Env):  # type: ignore[misc]
 
 
 env = Env()
+seconds = partial(env.list, cast=int)
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 # --- What kind of installation this is ----------------------------------------
@@ -53,6 +55,9 @@ SLOTBASE_ENV = env.str("SLOTBASE_ENV", default="main")
 HOLD_TTL_SECONDS = env.int("HOLD_TTL_SECONDS", default=300)
 HOLD_EXPIRING_SECONDS = env.int("HOLD_EXPIRING_SECONDS", default=75)
 MAX_ACTIVE_HOLDS = env.int("MAX_ACTIVE_HOLDS", default=3)
+# Whoever let so many run out, or gave them back late, waits until that is long ago.
+MAX_UNUSED_HOLDS = env.int("MAX_UNUSED_HOLDS", default=3)
+UNUSED_HOLDS_SECONDS = env.int("UNUSED_HOLDS_SECONDS", default=900)
 WAITLIST_OFFER_SECONDS = env.int("WAITLIST_OFFER_SECONDS", default=900)
 OFFER_EXPIRING_SECONDS = env.int("OFFER_EXPIRING_SECONDS", default=300)
 MAX_WAITLIST_ENTRIES = env.int("MAX_WAITLIST_ENTRIES", default=5)
@@ -62,6 +67,12 @@ LATE_RECLAIM_SECONDS = env.int("LATE_RECLAIM_SECONDS", default=900)
 REMINDER_HOURS_BEFORE = env.int("REMINDER_HOURS_BEFORE", default=24)
 # A refund of more than this, in whole units of its currency, is urgent if it fails.
 REFUND_ALERT_MAJOR = env.int("REFUND_ALERT_MAJOR", default=100)
+# Staff give back more than this, in whole units of a currency, in twos alone.
+FOUR_EYES_MAJOR = env.int("FOUR_EYES_MAJOR", default=100)
+# So long a proposal waits for the second person.
+APPROVAL_SECONDS = env.int("APPROVAL_SECONDS", default=24 * 3600)
+# More than this at once, in whole units, is taken in by a manager.
+OFFLINE_PAYMENT_MAX_MAJOR = env.int("OFFLINE_PAYMENT_MAX_MAJOR", default=500)
 STRIPE_RECONCILE_SECONDS = env.int("STRIPE_RECONCILE_SECONDS", default=3600)
 STRIPE_COMPARE_DAYS = env.int("STRIPE_COMPARE_DAYS", default=35)
 RECONCILE_AFTER_SECONDS = env.int("RECONCILE_AFTER_SECONDS", default=300)
@@ -70,7 +81,7 @@ SWEEP_INTERVAL_SECONDS = env.float("SWEEP_INTERVAL_SECONDS", default=1.0)
 SWEEP_BATCH_SIZE = env.int("SWEEP_BATCH_SIZE", default=1000)
 IDEMPOTENCY_RETENTION_HOURS = env.int("IDEMPOTENCY_RETENTION_HOURS", default=24)
 OUTBOX_RETENTION_DAYS = env.int("OUTBOX_RETENTION_DAYS", default=30)
-INBOX_RETENTION_DAYS = env.int("INBOX_RETENTION_DAYS", default=90)
+INBOX_RETENTION_DAYS = env.int("INBOX_RETENTION_DAYS", default=30)
 WORKFLOW_RETENTION_DAYS = env.int("WORKFLOW_RETENTION_DAYS", default=90)
 DEAD_LETTER_RETENTION_DAYS = env.int("DEAD_LETTER_RETENTION_DAYS", default=180)
 HOLD_RETENTION_DAYS = env.int("HOLD_RETENTION_DAYS", default=90)
@@ -83,62 +94,60 @@ MAX_BODY_BYTES = env.int("MAX_BODY_BYTES", default=256 * 1024)
 
 # --- Waits before the second and later attempts, in seconds --------------------
 # Less than an hour in all, then a case.
-INBOX_RETRY_SECONDS = env.list(
-    "INBOX_RETRY_SECONDS", cast=int, default=[5, 15, 60, 180, 420, 720, 1200]
+INBOX_RETRY_SECONDS = seconds(
+    "INBOX_RETRY_SECONDS", default=[5, 15, 60, 180, 420, 720, 1200]
 )
-OUTBOX_RETRY_SECONDS = env.list(
-    "OUTBOX_RETRY_SECONDS", cast=int, default=[5, 15, 60, 180, 420, 720, 1200]
+OUTBOX_RETRY_SECONDS = seconds(
+    "OUTBOX_RETRY_SECONDS", default=[5, 15, 60, 180, 420, 720, 1200]
 )
 # Minutes first, since the customer waits; then every hour for two days, then a case.
-CARD_PAYMENT_RETRY_SECONDS = env.list(
+CARD_PAYMENT_RETRY_SECONDS = seconds(
     "CARD_PAYMENT_RETRY_SECONDS",
-    cast=int,
     default=[2, 5, 10, 30, 60, 120, 300, 600, 1800, *[3600] * 48],
 )
 # When a refund is attempted, counted from the first attempt: up to 12 h, then a case.
-REFUND_RETRY_SECONDS = env.list(
-    "REFUND_RETRY_SECONDS",
-    cast=int,
-    default=[0, 60, 300, 900, 3600, 14400, 43200],
+REFUND_RETRY_SECONDS = seconds(
+    "REFUND_RETRY_SECONDS", default=[0, 60, 300, 900, 3600, 14400, 43200]
 )
 # For each step; then it is undone, or a case is opened and it goes on once an hour.
-WORKFLOW_RETRY_SECONDS = env.list(
-    "WORKFLOW_RETRY_SECONDS", cast=int, default=[5, 15, 60, 180, 420, 720, 1200]
+WORKFLOW_RETRY_SECONDS = seconds(
+    "WORKFLOW_RETRY_SECONDS", default=[5, 15, 60, 180, 420, 720, 1200]
 )
 # Tasks that failed and have no row; less than a day in all, then a case.
-DEAD_LETTER_RETRY_SECONDS = env.list(
-    "DEAD_LETTER_RETRY_SECONDS", cast=int, default=[900, 1800, 3600, 14400, 43200]
+DEAD_LETTER_RETRY_SECONDS = seconds(
+    "DEAD_LETTER_RETRY_SECONDS", default=[900, 1800, 3600, 14400, 43200]
 )
 # Two days in all, then the event is dropped.
-ANALYTICS_RETRY_SECONDS = env.list(
+ANALYTICS_RETRY_SECONDS = seconds(
     "ANALYTICS_RETRY_SECONDS",
-    cast=int,
     default=[5, 30, 120, 600, 1800, 3600, 10800, 21600, 43200, 86400],
 )
 # Less than a day in all: so long Resend knows a mail that it has taken.
-NOTIFICATION_RETRY_SECONDS = env.list(
-    "NOTIFICATION_RETRY_SECONDS",
-    cast=int,
-    default=[60, 120, 240, 480, 1800, 7200, 21600, 43200],
+NOTIFICATION_RETRY_SECONDS = seconds(
+    "NOTIFICATION_RETRY_SECONDS", default=[60, 120, 240, 480, 1800, 7200, 21600, 43200]
 )
 # Within PUSH_TTL_SECONDS: later nobody is helped by a push.
-PUSH_RETRY_SECONDS = env.list(
-    "PUSH_RETRY_SECONDS", cast=int, default=[10, 30, 120, 600, 1800]
-)
+PUSH_RETRY_SECONDS = seconds("PUSH_RETRY_SECONDS", default=[10, 30, 120, 600, 1800])
 # The last one again and again, for 20 hours.
-ALERT_RETRY_SECONDS = env.list(
-    "ALERT_RETRY_SECONDS", cast=int, default=[5, 15, 30, 60, 120, 300]
-)
-PROFILE_RETRY_SECONDS = env.list(
-    "PROFILE_RETRY_SECONDS",
-    cast=int,
-    default=[5, 30, 120, 600, 1800, 3600, 10800, 21600, 43200],
+ALERT_RETRY_SECONDS = seconds("ALERT_RETRY_SECONDS", default=[5, 15, 30, 60, 120, 300])
+# How long a refund may still come back; a person is not erased before.
+ERASE_AFTER_REFUND_DAYS = env.int("ERASE_AFTER_REFUND_DAYS", default=60)
+ERASURE_RETRY_SECONDS = seconds("ERASURE_RETRY_SECONDS", default=[5, 30, 120, 600])
+PROFILE_RETRY_SECONDS = seconds(
+    "PROFILE_RETRY_SECONDS", default=[5, 30, 120, 600, 1800, 3600, 10800, 21600, 43200]
 )
 
 # --- Requests per minute; see docs/reference/settings.md ----------------------
 THROTTLE_USER_PER_MINUTE = env.int("THROTTLE_USER_PER_MINUTE", default=300)
 THROTTLE_ADDRESS_PER_MINUTE = env.int("THROTTLE_ADDRESS_PER_MINUTE", default=1200)
+THROTTLE_EXPORTS_PER_MINUTE = env.int("THROTTLE_EXPORTS_PER_MINUTE", default=5)
 THROTTLE_HOLDS_PER_MINUTE = env.int("THROTTLE_HOLDS_PER_MINUTE", default=30)
+# A venue's guests share an address, and providers send all from few.
+THROTTLE_SHARED_ADDRESS_PER_MINUTE = env.int(
+    "THROTTLE_SHARED_ADDRESS_PER_MINUTE", default=6000
+)
+THROTTLE_WEBHOOKS_PER_MINUTE = env.int("THROTTLE_WEBHOOKS_PER_MINUTE", default=12_000)
+THROTTLE_GLOBAL_PER_MINUTE = env.int("THROTTLE_GLOBAL_PER_MINUTE", default=60_000)
 # How many proxies in front of the web process append to X-Forwarded-For.
 NUM_PROXIES = env.int("NUM_PROXIES", default=0)
 
@@ -151,6 +160,22 @@ CLERK_AUTHORIZED_PARTIES = env.list("CLERK_AUTHORIZED_PARTIES", default=[])
 CLERK_KEYS_REFRESH_SECONDS = env.int("CLERK_KEYS_REFRESH_SECONDS", default=300)
 CLERK_KEYS_MAX_AGE_SECONDS = env.int("CLERK_KEYS_MAX_AGE_SECONDS", default=86400)
 CLERK_MAX_TOKEN_SECONDS = env.int("CLERK_MAX_TOKEN_SECONDS", default=3600)
+# PEM, the current key and the next one; line breaks may be written as \n.
+CLERK_JWT_KEYS = env.list("CLERK_JWT_KEYS", default=[])
+# For how long after they expire tokens still serve while Clerk is away (ADR 0038).
+CLERK_GRACE_SECONDS = env.int("CLERK_GRACE_SECONDS", default=0)
+# Sessions of staff: since they began, and since a person did something.
+STAFF_SESSION_SECONDS = env.int("STAFF_SESSION_SECONDS", default=43200)
+STAFF_IDLE_SECONDS = env.int("STAFF_IDLE_SECONDS", default=1800)
+# How long a code is good for money, rights and exports.
+STEP_UP_SECONDS = env.int("STEP_UP_SECONDS", default=600)
+
+# --- Sign-in of staff: wrong guesses, and for how long the next are refused -----
+SIGN_IN_GUESSES = env.int("SIGN_IN_GUESSES", default=5)
+SIGN_IN_GUESSES_PER_ADDRESS = env.int("SIGN_IN_GUESSES_PER_ADDRESS", default=50)
+SIGN_IN_GUESSES_PER_LOGIN = env.int("SIGN_IN_GUESSES_PER_LOGIN", default=100)
+SIGN_IN_CODES_PER_LOGIN = env.int("SIGN_IN_CODES_PER_LOGIN", default=25)
+SIGN_IN_BLOCK_SECONDS = env.int("SIGN_IN_BLOCK_SECONDS", default=900)
 
 # --- Providers ----------------------------------------------------------------
 # Of one call, until the last byte of its answer.
@@ -161,6 +186,10 @@ PROVIDER_WORKER_TIMEOUT_SECONDS = env.float(
 )
 # Half of the threads of a web process may wait for providers.
 WEB_THREADS = env.int("WEB_THREADS", default=8)
+# Through which all of them are called; HTTPS_PROXY and its like are not read.
+PROVIDER_PROXY_URL = env.str("PROVIDER_PROXY_URL", default="")
+# Hosts in a private network that may be called; no others there are.
+EGRESS_ALLOWED_HOSTS = env.list("EGRESS_ALLOWED_HOSTS", default=[])
 ANALYTICS_URL = env.str("ANALYTICS_URL", default="")
 # Who is told of trouble; with neither it stands in the back office alone.
 ALERT_WEBHOOK_URL = env.str("ALERT_WEBHOOK_URL", default="")
@@ -202,7 +231,7 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
-    "django.contrib.admin",
+    "slotbase.accounts.apps.BackOfficeConfig",
     "django.contrib.postgres",
     "django_celery_beat",
     "rest_framework",
@@ -227,16 +256,20 @@ WSGI_APPLICATION = "slotbase.wsgi.application"
 
 MIDDLEWARE = [
     "slotbase.lib.middleware.request_id",
+    "slotbase.lib.middleware.security_headers",
+    "slotbase.lib.middleware.known_methods",
     "slotbase.lib.middleware.a_free_thread",
     "slotbase.lib.middleware.storable_filters",
     "slotbase.lib.middleware.body_limit",
-    "slotbase.lib.middleware.content_security_policy",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "slotbase.lib.limits.limit_requests",
     "slotbase.lib.back_office_only.Sessions",
     "slotbase.lib.middleware.AppendSlash",
     "django.middleware.csrf.CsrfViewMiddleware",
     "slotbase.lib.back_office_only.SignedInStaff",
+    "slotbase.accounts.sessions.limits",
+    "slotbase.lib.limits.limit_staff",
     "slotbase.lib.back_office_only.Messages",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -252,6 +285,7 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "recovery.banner.open_alerts",
+                "recovery.banner.waiting_approvals",
             ]
         },
     }
@@ -386,8 +420,12 @@ if env.bool("TRUST_X_FORWARDED_PROTO", default=False):
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS_ONLY
+# With this prefix a browser takes them from this host alone, over HTTPS.
+if HTTPS_ONLY:
+    SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "__Host-sessionid", "__Host-csrftoken"
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
-SESSION_COOKIE_AGE = 12 * 3600
+SESSION_COOKIE_AGE = STAFF_SESSION_SECONDS
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_BODY_BYTES
 
@@ -428,11 +466,17 @@ SPECTACULAR_SETTINGS = {
         },
         {"name": "holds", "description": "Keep a slot for some minutes; confirm it."},
         {"name": "bookings", "description": "What the customer has."},
-        {"name": "me", "description": "What the customer is told of."},
+        {"name": "me", "description": "Who the customer is, and is told of."},
         {"name": "devices", "description": "Where messages are pushed to."},
     ],
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+    # A PATCH takes just the fields that its shape requires, as a POST does.
+    "COMPONENT_SPLIT_PATCH": False,
     "ENUM_NAME_OVERRIDES": {
+        "TopicEnum": "notifications.kinds.Topic.choices",
+        "OptionalTopicEnum": "notifications.api.serializers.OPTIONAL_TOPICS",
+    }
+    | {
         name: f"{app}.states.{name}.choices"
         for app, names in {
             "bookings": ("HoldStatus", "BookingStatus", "PaymentMode", "ResourceKind"),

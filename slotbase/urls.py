@@ -8,6 +8,7 @@ from django.views.generic import RedirectView
 from notifications.admin.channels import show_channels
 from notifications.api import unsubscribing
 from notifications.previews import show_mail, show_texts
+from payments.admin.export import show_export
 from recovery.admin.runbooks import show_runbook
 from recovery.api import health, webhooks
 from slotbase.lib.api import pages
@@ -23,6 +24,7 @@ urlpatterns = [
     path("health", health.overview),
     path("api/v1/", include("bookings.api.urls")),
     path("api/v1/", include("notifications.api.urls")),
+    path("api/v1/", include("slotbase.accounts.api.urls")),
     re_path(r"^webhooks/(?P<provider>stripe|resend|clerk)/$", webhooks.receive),
     path("unsubscribe/<str:token>/", unsubscribing.subscription, name="unsubscribe"),
     path("api/schema/", pages.schema, name="schema"),
@@ -45,6 +47,7 @@ urlpatterns = [
         name="text_of_mail",
     ),
     path("admin/channels/", admin.site.admin_view(show_channels), name="channels"),
+    path("admin/export/", admin.site.admin_view(show_export), name="export"),
     path("admin/", admin.site.urls),
     # Asked for by browsers on pages without a link tag, such as JSON.
     path("favicon.ico", RedirectView.as_view(url=static("slotbase/favicon.svg"))),

@@ -49,6 +49,7 @@ class UnreadableMessage(Exception):
 #: The work of these is that of due rows, which count deaths themselves. So one row that
 #: kills its workers cannot stop the sweep of all the others.
 WITH_ROWS = {
+    "accounts.erase_people",
     "accounts.fetch_profiles",
     "notifications.send_email",
     "notifications.send_push",

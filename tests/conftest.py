@@ -1,6 +1,7 @@
 """Fixtures of all tests: a clean database that keeps its invariants, and clients."""
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -8,13 +9,15 @@ import pytest
 import requests
 from django.core.cache import cache
 from django.db import connection
-from django.test import TransactionTestCase
+from django.test import Client, TransactionTestCase
 from rest_framework.test import APIClient
 
 from recovery import alerting, banner, health, invariants
 from recovery.models import Case
+from slotbase.accounts import sessions
 from slotbase.accounts.models import User
 from slotbase.accounts.services.groups import write_groups
+from slotbase.lib import counts
 from slotbase.providers import reports
 
 pytest_plugins = [
@@ -94,6 +97,24 @@ def empty_database(_: TransactionTestCase) -> None:
 TransactionTestCase._fixture_teardown = empty_database  # type: ignore[method-assign]
 
 
+_force_login = Client.force_login
+
+
+def sign_in_at_once(client: Client, user: User, backend: str | None = None) -> None:
+    """`client.force_login` stands for all steps of a sign-in, as the pages end them.
+
+    The real pages: tests/accounts/test_staff_sign_in.py. Nobody is told of superusers:
+    tests/accounts/test_sessions.py.
+    """
+    _force_login(client, user, backend)
+    session = client.session
+    session.update(dict.fromkeys(sessions.STAMPS, time.time()))
+    session.save()
+
+
+Client.force_login = sign_in_at_once  # type: ignore[method-assign]
+
+
 class Sandbox:
     """The simulated providers, over their control API."""
 
@@ -142,6 +163,7 @@ def api_of(sandbox: Sandbox) -> Callable[[User], APIClient]:
 @pytest.fixture(autouse=True)
 def _empty_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     cache.clear()
+    counts.forget()
     monkeypatch.setattr(banner, "SECONDS", 0)  # each page costs the same
     banner.forget()
 

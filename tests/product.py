@@ -24,6 +24,7 @@ import pytest
 import requests
 
 from slotbase.devstack import environment
+from slotbase.devstack.codes import current_code
 from slotbase.devstack.loopback import answers
 from slotbase.devstack.ports import any_free_port
 from slotbase.devstack.run_env import read_run_env
@@ -195,6 +196,15 @@ class Product:
         """What the database answers to its owner."""
         with psycopg.connect(self.env["DATABASE_OWNER_URL"], autocommit=True) as owner:
             return owner.execute(sql, parameters).fetchall()
+
+    def code(self, login: str) -> str:
+        """The code with which a member of the demo's staff signs in, used or not."""
+        self.rows(
+            "UPDATE accounts_secondfactor SET last_step = 0 FROM accounts_user"
+            " WHERE id = user_id AND username = %s RETURNING last_step",
+            login,
+        )
+        return current_code()
 
     def sandbox(self, path: str, **query: str) -> Any:
         """What the control API of the sandbox answers."""

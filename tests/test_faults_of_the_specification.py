@@ -1,10 +1,8 @@
 """What the specification of the product gets wrong, one by one: none of it is ported.
 
-Each test is named for what holds here instead. Three of the faults are of parts that
-are there only in part: SD17 (a session that is accepted for a while though it has run
-out, while Clerk is away, is not built: none is accepted), SD18 (the detailed health
-page for operators is not built; machines ask the two others) and SD20 (texts of coaches
-are not enhanced yet: what is shown here is that no text of Stripe reaches a client).
+Each test is named for what holds here instead. SD20 is of a part that is not there yet,
+the texts of coaches: shown here is that no text of Stripe reaches a client. What a
+token that ran out may do while Clerk is away is shown by tests/accounts/test_grace.py.
 """
 
 import threading
@@ -38,6 +36,7 @@ from recovery import inbox, outbox
 from recovery.models import Case, EventDelivery, InboxEvent, OutboxEvent
 from recovery.outbox import Subscriber
 from slotbase.accounts.models import User
+from slotbase.lib import counts
 from slotbase.lib.clock import Now, read_clock
 from slotbase.lib.money import UnreadableMoney, parse_money
 from slotbase.providers.stripe.amounts import to_stripe
@@ -285,6 +284,7 @@ def test_sd12_copies_of_a_webhook_are_known_though_redis_was_emptied() -> None:
     for _ in range(3):
         assert receive("pi_1", "payment_intent.succeeded") == 200
         cache.clear()
+        counts.forget()
 
     assert InboxEvent.objects.count() == 1
 

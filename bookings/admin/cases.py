@@ -28,6 +28,7 @@ from recovery.admin.actions import (
 from recovery.admin.cases import Background, register_background
 from recovery.backoffice import RowAction, Wish
 from recovery.models import AuditEntry, WorkflowRun
+from recovery.proposals import show_proposals
 from slotbase.lib.columns import format_link, format_slot, format_state
 from slotbase.lib.money import format_money
 
@@ -90,6 +91,7 @@ def facts_of_booking(case: Any) -> Mapping[str, Any]:
             format_link("bookings_dateexception", each)
             for each in list_closures_over(booking.resource, booking.slot)
         ],
+        "Waits for a colleague": show_proposals("booking", booking.pk),
     }
 
 
@@ -175,6 +177,8 @@ register_actions(
         MAY_CANCEL,
         _cancel,
         _is_to_come,
+        needs_step_up=True,
+        takes_reason=True,
     ),
 )
 register_actions(

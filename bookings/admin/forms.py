@@ -14,6 +14,7 @@ from slotbase.lib.money import (
     format_money,
     parse_money,
 )
+from slotbase.lib.typed import TypedForm
 
 
 def read_amount(text: str, currency: str) -> int:
@@ -36,7 +37,7 @@ class AmountField(forms.CharField):
         super().__init__(max_length=30, widget=widget, **options)
 
 
-class RecordForm(forms.Form):
+class RecordForm(TypedForm):
     """Money that was paid by hand; `key` is made when the form is shown."""
 
     key = forms.UUIDField(widget=forms.HiddenInput)
@@ -82,7 +83,7 @@ class RecordForm(forms.Form):
         ]
 
 
-class RefundForm(forms.Form):
+class RefundForm(TypedForm):
     """All or a part of one payment; `version` is that of the money they looked at."""
 
     version = forms.IntegerField(widget=forms.HiddenInput)
@@ -92,6 +93,13 @@ class RefundForm(forms.Form):
         required=False,
         label="It is to be paid again, in another way",
         help_text="Otherwise the customer does not owe it any more.",
+    )
+
+    reason = forms.CharField(
+        required=False,
+        max_length=200,
+        label="Why",
+        help_text="A colleague reads it, if one has to agree.",
     )
 
     def __init__(self, payable: Payable, data: Any = None) -> None:

@@ -32,6 +32,9 @@ from payments.services.offline import Received, record_payment
 from payments.services.refunds import refund_amount
 from payments.states import OfflineMethod
 from recovery.backoffice import AuditedAdmin, staff_id_of
+from recovery.errors import ApprovalRequired
+from recovery.proposals import propose, show_proposals
+from recovery.step_up import ask_first
 from slotbase.lib.columns import format_link, format_state
 from slotbase.lib.errors import DomainError, ValidationFailed
 from slotbase.lib.money import format_money
@@ -99,18 +102,19 @@ class MoneyPages(AuditedAdmin[Any]):
     def show_refund(self, request: HttpRequest, pk: UUID) -> HttpResponse:
         """Ask how much of which payment goes back, and let it go."""
         booking, payable = self._open(request, pk, MAY_REFUND)
+        if asked := ask_first(request):
+            return asked
         form = RefundForm(payable, request.POST or None)
         if request.method != "POST":
             return self._show(request, booking, form, "Refund")
         status = 400
         if form.is_valid():
             try:
-                refund = _refund(request, form)
+                messages.success(request, _refund_or_propose(request, form))
             except DomainError as error:
                 status = error.status
                 form = _say_why_not_refunded(payable, form, error)
             else:
-                messages.success(request, _say_way_back(refund))
                 return _back_to(booking)
         return self._show(request, booking, form, "Refund", status)
 
@@ -193,6 +197,14 @@ class MoneyPages(AuditedAdmin[Any]):
         none = self.get_empty_value_display()
         return format_html_join("", "<div>{}</div>", lines) or none
 
+    @admin.display(description="waits for a colleague")
+    def proposals(self, booking: Booking) -> SafeString | str:
+        """What somebody proposed about its money, and nobody has decided yet."""
+        lines = [(each,) for each in _proposals_about(booking)]
+        return format_html_join("", "<div>{}</div>", lines) or (
+            self.get_empty_value_display()
+        )
+
     @admin.display(description="receipts")
     def receipts(self, booking: Booking) -> SafeString | str:
         """What was paid by hand, to print."""
@@ -206,6 +218,15 @@ class MoneyPages(AuditedAdmin[Any]):
         if booking.payable is None:
             return self.get_empty_value_display()
         return link_to(booking.payable, "Lines, payments and refunds")
+
+
+def _proposals_about(booking: Booking) -> list[SafeString]:
+    refunds = [each.pk for each in list_refunds(booking.payable)]
+    return [
+        *show_proposals("booking", booking.pk),
+        *show_proposals("payable", booking.payable_id),
+        *show_proposals("refund", *refunds),
+    ]
 
 
 def _back_to(booking: Booking) -> HttpResponse:
@@ -294,14 +315,20 @@ def _say_recorded(payment: OfflinePayment) -> SafeString:
 # --- Giving it back -------------------------------------------------------------------
 
 
-def _refund(request: HttpRequest, form: RefundForm) -> Refund:
-    return refund_amount(
-        payment_id=form.payment_id,
-        amount_minor=form.cleaned_data["amount"],
-        staff_id=staff_id_of(request),
-        version=form.cleaned_data["version"],
-        stays_owed=form.cleaned_data["stays_owed"],
-    )
+def _refund_or_propose(request: HttpRequest, form: RefundForm) -> SafeString | str:
+    """Let it go; what takes two is proposed. Says which of them."""
+    typed, staff_id = form.cleaned_data, staff_id_of(request)
+    try:
+        refund = refund_amount(
+            payment_id=form.payment_id,
+            amount_minor=typed["amount"],
+            staff_id=staff_id,
+            version=typed["version"],
+            stays_owed=typed["stays_owed"],
+        )
+    except ApprovalRequired as needed:
+        return propose(needed, staff_id=staff_id, reason=typed["reason"])
+    return _say_way_back(refund)
 
 
 def _say_why_not_refunded(

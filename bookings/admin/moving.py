@@ -16,8 +16,12 @@ from bookings.services.messages import is_told_of_move
 from bookings.services.moving import move_booking
 from bookings.states import BookingStatus
 from recovery.backoffice import AuditedAdmin, staff_id_of
+from recovery.errors import ApprovalRequired
+from recovery.proposals import propose
+from recovery.step_up import ask_first
 from slotbase.lib.columns import format_link
 from slotbase.lib.errors import DomainError
+from slotbase.lib.typed import TypedForm
 
 MOVE = "bookings_booking_move"
 MAY_MOVE = "bookings.move_booking"
@@ -39,12 +43,20 @@ class LocalTimeField(forms.DateTimeField):
         return typed and typed.replace(tzinfo=None)
 
 
-class MoveForm(forms.Form):
+class MoveForm(TypedForm):
     """Where to and when; `version` is that of the booking they looked at."""
 
     version = forms.IntegerField(widget=forms.HiddenInput)
     resource = forms.ModelChoiceField(Resource.objects.none(), empty_label=None)
     start_time = LocalTimeField(label="Start, by the clocks of the venue")
+    reason = forms.CharField(
+        max_length=200,
+        required=False,
+        initial="",
+        label="Why",
+        help_text="Needed where a colleague has to agree, since a cancellation would"
+        " cost much less at the new time.",
+    )
 
     def __init__(self, booking: Booking, data: Any = None) -> None:
         venue = booking.resource.venue
@@ -87,17 +99,18 @@ class MovePages(AuditedAdmin[Any]):
     def show_move(self, request: HttpRequest, pk: UUID) -> HttpResponse:
         """Ask where to, and move it."""
         booking = self._find_to_move(request, pk)
+        if asked := ask_first(request):
+            return asked
         form, status = MoveForm(booking, request.POST or None), 200
         if request.method == "POST":
             status = 400
             if form.is_valid():
                 try:
-                    moved = _move(request, booking, form)
+                    _move_or_propose(request, booking, form)
                 except DomainError as error:
                     status = error.status
                     form = _say_why_not(booking, form, error)
                 else:
-                    _say_moved(request, moved)
                     return HttpResponseRedirect(
                         reverse("admin:bookings_booking_change", args=[booking.pk])
                     )
@@ -141,6 +154,17 @@ def _say_moved(request: HttpRequest, moved: Booking) -> None:
     else:
         why = "It is moved. Its customer chose not to hear of it: please call them."
         messages.warning(request, why)
+
+
+def _move_or_propose(request: HttpRequest, booking: Booking, form: MoveForm) -> None:
+    """And say which: it is done, or a colleague has to agree."""
+    try:
+        _say_moved(request, _move(request, booking, form))
+    except ApprovalRequired as needed:
+        words = propose(
+            needed, staff_id=staff_id_of(request), reason=form.cleaned_data["reason"]
+        )
+        messages.warning(request, words)
 
 
 def _move(request: HttpRequest, booking: Booking, form: MoveForm) -> Booking:

@@ -32,6 +32,7 @@ from slotbase.lib.backoffice import (
 from slotbase.lib.clock import Now, read_clock
 from slotbase.lib.columns import (
     badge,
+    contact,
     format_link,
     format_moment,
     format_slot,
@@ -41,9 +42,15 @@ from slotbase.lib.columns import (
 )
 from slotbase.lib.ids import as_reference
 
+#: How far the list of the front desk goes, back and ahead.
+DAYS_OF_THE_DESK = 7
 
-def from_today(days: int) -> Q:
-    """Starts today or within so many days, by the calendar of each booking's venue."""
+
+def from_today(days: int, *, before: int = 0) -> Q:
+    """Starts today or within so many days, by the calendar of each booking's venue.
+
+    Or in so many days `before` that.
+    """
     now, resources = read_clock(), defaultdict(list)
     for zone, pk in Resource.objects.values_list("venue__time_zone", "pk"):
         resources[zone].append(pk)
@@ -51,7 +58,7 @@ def from_today(days: int) -> Q:
     condition = Q(pk__in=[])
     for zone, pks in resources.items():
         today = now.astimezone(ZoneInfo(zone)).date()
-        first = datetime.combine(today, time(), ZoneInfo(zone))
+        first = datetime.combine(today - timedelta(before), time(), ZoneInfo(zone))
         end = datetime.combine(today + timedelta(days), time(), ZoneInfo(zone))
         condition |= Q(resource__in=pks, start_time__gte=first, start_time__lt=end)
     return condition
@@ -85,6 +92,13 @@ class ExpiryFilter(ConditionFilter):
     }
 
 
+def is_of_the_desk_alone(user: Any) -> bool:
+    """Whether somebody works at a front desk and is nothing more than that."""
+    if user.is_superuser:
+        return False
+    return {*user.groups.values_list("name", flat=True)} == {"front_desk"}
+
+
 class SaleAdmin(AuditedAdmin[Any]):
     """What a hold and a booking have in common."""
 
@@ -92,13 +106,19 @@ class SaleAdmin(AuditedAdmin[Any]):
     key_in_booking: ClassVar[str]
 
     venue_path = "resource__venue"
-    private_fields = ("customer__phone", "customer__email")
+    contact_fields = ("phone", "e_mail")
     list_select_related: ClassVar[Any] = ("resource__venue", "customer")
     # Says that there is a search; `get_search_results` is what it does.
     search_fields = ("customer__name",)
-    search_help_text = "Reference, name, phone or e-mail"
+    search_help_text = "Reference, name, or the whole phone or e-mail"
     when, price, state = venue_slot(), money(), badge("status")
     created = venue_time("created_at", "made")
+    phone = contact("customer__phone", "phone")
+    e_mail = contact("customer__email", "e-mail")
+
+    def whose_contact_data(self, row: Any) -> tuple[str, Any]:
+        """The customer's."""
+        return "user", row.customer_id
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
@@ -153,17 +173,32 @@ class BookingAdmin(MovePages, MoneyPages, SaleAdmin):
             {
                 "fields": (
                     *("payment_state", "owed", "paid", "due"),
-                    *("refunds", "receipts", "all_money"),
+                    *("refunds", "proposals", "receipts", "all_money"),
                 )
             },
         ),
-        ("Customer", {"fields": ("customer", *SaleAdmin.private_fields, "reach")}),
+        ("Customer", {"fields": ("customer", *SaleAdmin.contact_fields, "reach")}),
         ("Messages", {"fields": ("messages",), "classes": ("history",)}),
         ("Origin", {"fields": ("held", "created", "restored_from")}),
         ("Cancellation", {"fields": ("cancelled", "cancelled_by", "cancel_reason")}),
         HISTORY,
     )
     cancelled = venue_time("cancelled_at", "cancelled")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """The front desk is shown a week back and ahead, or what it has a reference of.
+
+        Pages stay open to it: cases lead to bookings of any day.
+        """
+        found, has_twins = super().get_search_results(request, queryset, search_term)
+        if not is_of_the_desk_alone(request.user):
+            return found, has_twins
+        week = from_today(DAYS_OF_THE_DESK + 1, before=DAYS_OF_THE_DESK)
+        reference = as_reference(search_term.strip())
+        is_meant = Q(reference=reference) if reference else Q(pk__in=[])
+        return found.filter(week | is_meant), has_twins
 
     def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
         """Coming days in their order, else the newest sale first."""
@@ -227,7 +262,7 @@ class HoldAdmin(SaleAdmin):
     )
     fieldsets = (
         ("Slot", {"fields": ("state", "when", "resource", "units", "price")}),
-        ("Customer", {"fields": ("customer", *SaleAdmin.private_fields, "reach")}),
+        ("Customer", {"fields": ("customer", *SaleAdmin.contact_fields, "reach")}),
         ("Life", {"fields": ("source", "created", "expires", "released")}),
         ("Leads to", {"fields": ("became", "moves", "waited")}),
         ("Messages", {"fields": ("messages",), "classes": ("history",)}),

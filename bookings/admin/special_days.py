@@ -31,8 +31,10 @@ class DateExceptionForm(ModelForm[DateException]):
         if given.get("kind") == ExceptionKind.HOURS and has_from is None:
             self.add_error("opens", "Special hours need both times.")
         resource = given.get("resource") or self.instance.resource
-        venue = given.get("venue") or self.instance.venue
-        if resource and venue and resource.venue_id != venue.pk:
+        # By id: where none was chosen, the instance has none to read.
+        venue = given.get("venue")
+        venue_id = venue.pk if venue else self.instance.venue_id
+        if resource and venue_id and resource.venue_id != venue_id:
             self.add_error("resource", "It belongs to another venue.")
 
 

@@ -30,7 +30,7 @@ class WaitlistAdmin(ActingAdmin[WaitlistEntry], SaleAdmin):
     list_filter = ("status", ("resource__venue", OwnRowsFilter))
     fieldsets = (
         ("Slot", {"fields": ("state", "when", "resource", "units")}),
-        ("Customer", {"fields": ("customer", *SaleAdmin.private_fields, "reach")}),
+        ("Customer", {"fields": ("customer", *SaleAdmin.contact_fields, "reach")}),
         ("Messages", {"fields": ("messages",), "classes": ("history",)}),
         (
             "Life",

@@ -17,7 +17,7 @@ from payments.queries import get_latest_card_payment, list_refunds, say_progress
 from payments.states import UNDECIDED_PAYMENTS
 from recovery.models import AuditEntry
 from slotbase.accounts.models import Venue
-from slotbase.lib.api.inputs import StrictSerializer
+from slotbase.lib.api.inputs import StrictSerializer, WordsField
 
 _RFC_3339 = re.compile(
     r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?([Zz]|[+-]\d\d:\d\d)?\Z",
@@ -69,16 +69,6 @@ class DigitsField(serializers.IntegerField):
     def to_internal_value(self, data: Any) -> int:
         """The integer."""
         if not re.fullmatch(r"-?[0-9]+", str(data)):
-            self.fail("invalid")
-        return super().to_internal_value(data)
-
-
-class WordsField(serializers.CharField):
-    """A text of JSON; DRF's own also takes numbers."""
-
-    def to_internal_value(self, data: Any) -> str:
-        """The text."""
-        if not isinstance(data, str):
             self.fail("invalid")
         return super().to_internal_value(data)
 

@@ -1,7 +1,7 @@
 """One view per command; reads are lists and details. All logic is in services."""
 
 from datetime import datetime, timedelta
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 from uuid import UUID
 
 from django.conf import settings
@@ -18,16 +18,24 @@ from bookings.errors import PaymentUndecided, SlotUnavailable
 from bookings.hours import Interval, to_instant
 from bookings.rules import MINUTE, Rules, Wanted, check_slot, get_rules, read_rules
 from bookings.services import cancelling, holds, paying, waitlist
+from bookings.services.bookings import PAY_ONLINE
 from bookings.states import BookingStatus
 from payments.queries import get_latest_card_payment
 from recovery.api.idempotent import answer_once, read_key
+from slotbase.accounts.errors import TokenExpired
 from slotbase.accounts.models import User
+from slotbase.accounts.tokens import Needs
 from slotbase.lib.api.inputs import read
 from slotbase.lib.api.pagination import NewestFirst
 from slotbase.lib.api.throttles import HoldThrottle
 from slotbase.lib.errors import DomainError, ValidationFailed
 
 WAITLIST_URL = "/api/v1/waitlist/"
+
+
+# What tokens have to be while Clerk is away; without a word of it: alive (ADR 0038).
+OWN_OBJECTS = {"GET": Needs.GRACE}
+MONEY = {"POST": Needs.FRESH}
 
 
 def customer_of(request: Request) -> UUID:
@@ -189,6 +197,8 @@ def _alternatives(wanted: Wanted) -> list[dict[str, Any]]:
 class HoldView(APIView):
     """Look at a hold, or release it."""
 
+    token_needs = OWN_OBJECTS
+
     def get(self, request: Request, hold_id: UUID) -> Response:
         """Answer with the hold."""
         return Response(_hold_body(hold_id, customer_of(request)))
@@ -202,6 +212,8 @@ class HoldView(APIView):
 @schema.start_payment
 class HoldPaymentView(APIView):
     """Pay for a hold by card."""
+
+    token_needs = MONEY
 
     def post(self, request: Request, hold_id: UUID) -> Response:
         """201 the customer can pay, 202 soon."""
@@ -229,11 +241,16 @@ class HoldPaymentView(APIView):
 class HoldConfirmView(APIView):
     """Turn a hold into a booking."""
 
+    token_needs: ClassVar = {"POST": Needs.GRACE}
+
     def post(self, request: Request, hold_id: UUID) -> Response:
         """201 a new booking, 200 the one there is, 202 it comes with the payment."""
         once = read_key(request)
         values = read(shapes.ConfirmInput, request.data)
         customer_id = customer_of(request)
+        if getattr(request.auth, "is_late", False):
+            _require_payment(hold_id, customer_id)
+            values["pay"] = PAY_ONLINE
 
         def do() -> tuple[int, Any]:
             try:
@@ -248,6 +265,13 @@ class HoldConfirmView(APIView):
         return answer_once(do, lambda id_: _booking_body(id_, customer_id))
 
 
+def _require_payment(hold_id: UUID, customer_id: UUID) -> None:
+    """With an expired token only what a card pays for is confirmed (ADR 0038)."""
+    hold = queries.get_hold(hold_id, customer_id=customer_id)
+    if hold.payable_id is None or get_latest_card_payment(hold.payable_id) is None:
+        raise TokenExpired
+
+
 def _booking_body(booking_id: UUID, customer_id: UUID) -> dict[str, Any]:
     booking = queries.get_booking(booking_id, customer_id=customer_id)
     return shapes.show_booking(booking)
@@ -256,6 +280,8 @@ def _booking_body(booking_id: UUID, customer_id: UUID) -> dict[str, Any]:
 @schema.list_bookings
 class BookingListView(ListView):
     """The customer's bookings."""
+
+    token_needs = OWN_OBJECTS
 
     def objects(self, request: Request) -> QuerySet[Any]:
         """Their own only."""
@@ -270,6 +296,8 @@ class BookingListView(ListView):
 class BookingView(APIView):
     """One booking of the customer."""
 
+    token_needs = OWN_OBJECTS
+
     def get(self, request: Request, booking_id: UUID) -> Response:
         """Answer with the booking."""
         return Response(_booking_body(booking_id, customer_of(request)))
@@ -278,6 +306,8 @@ class BookingView(APIView):
 @schema.get_history
 class BookingHistoryView(APIView):
     """What happened to a booking."""
+
+    token_needs = OWN_OBJECTS
 
     def get(self, request: Request, booking_id: UUID) -> Response:
         """Answer with its audit entries, the first one first."""
@@ -290,6 +320,8 @@ class BookingHistoryView(APIView):
 class CancellationQuoteView(APIView):
     """What it would cost to cancel a booking."""
 
+    token_needs = OWN_OBJECTS
+
     def get(self, request: Request, booking_id: UUID) -> Response:
         """Answer with the fee and what would go back, as of now."""
         booking = queries.get_booking(booking_id, customer_id=customer_of(request))
@@ -301,6 +333,8 @@ class CancellationQuoteView(APIView):
 @schema.cancel_booking
 class BookingCancelView(APIView):
     """Cancel a booking."""
+
+    token_needs = MONEY
 
     def post(self, request: Request, booking_id: UUID) -> Response:
         """200 when it is cancelled, 202 when money goes back first."""
@@ -325,6 +359,8 @@ class BookingCancelView(APIView):
 @schema.waitlist
 class WaitlistView(ListView):
     """Where the customer waits; wait for a slot."""
+
+    token_needs = OWN_OBJECTS
 
     def objects(self, request: Request) -> QuerySet[Any]:
         """Their own open ones only."""
@@ -363,6 +399,8 @@ def _entry_body(entry_id: UUID, customer_id: UUID) -> dict[str, Any]:
 @schema.waitlist_entry
 class WaitlistEntryView(APIView):
     """Look at a place in the line, or leave it."""
+
+    token_needs = OWN_OBJECTS
 
     def get(self, request: Request, entry_id: UUID) -> Response:
         """Answer with the entry."""

@@ -18,6 +18,7 @@ from bookings.services.line import pass_on
 from bookings.states import BOOKING_MOVES, BookingStatus
 from payments.locks import lock_payable
 from payments.models import Refund
+from payments.services.four_eyes import Second, by_two, require_two
 from payments.services.payables import waive
 from payments.services.refunds import request_excess
 from payments.states import RefundReason
@@ -61,8 +62,10 @@ def cancel_booking(
     return get_booking(booking_id, customer_id=customer_id)
 
 
-@retry_on_conflict
-def cancel_in_full(*, booking_id: UUID, staff_id: UUID, reason: str) -> None:
+@by_two("cancel_in_full", "Cancel with full refund")
+def cancel_in_full(
+    *, booking_id: UUID, staff_id: UUID, reason: str, second: Second | None = None
+) -> None:
     """Staff cancel a booking that cannot take place; all of its money goes back.
 
     Whatever its terms say, and even when it has begun. The customer is told by mail.
@@ -70,13 +73,16 @@ def cancel_in_full(*, booking_id: UUID, staff_id: UUID, reason: str) -> None:
     Raises:
         BookingNotFound: there is none.
         NotCancellable: the customer is there already, or it is cancelled, or over.
+        ApprovalRequired: its terms would keep something, and all of it is more than
+            one person may give back.
     """
     booking = lock_booking_with_hold(booking_id)
     if BookingStatus.CANCELLING not in BOOKING_MOVES[booking.status]:
         raise NotCancellable(f"The booking is {booking.status}.")
     if booking.end_time <= read_clock():
         raise NotCancellable("The booking is over.")
-    _cancel(booking, audit.Actor.staff(staff_id), reason, is_free=True)
+    actor = audit.Actor.staff(staff_id)
+    _cancel(booking, actor, reason, is_free=True, second=second)
 
 
 def require_cancellable(booking: Booking) -> None:
@@ -94,11 +100,16 @@ def require_cancellable(booking: Booking) -> None:
 
 @transaction_required
 def _cancel(
-    booking: Booking, actor: audit.Actor, reason: str, *, is_free: bool = False
+    booking: Booking,
+    actor: audit.Actor,
+    reason: str,
+    *,
+    is_free: bool = False,
+    second: Second | None = None,
 ) -> bool:
     """Decide it, and finish it where nothing goes back; whether something does."""
     line = lock_line_behind([booking.hold_id])
-    refunds = _promise_back(booking, actor, is_free=is_free)
+    refunds = _promise_back(booking, actor, second, is_free=is_free)
     cancelled = {"cancelled_by": UUID(actor.id), "cancel_reason": reason}
     _move(booking, BookingStatus.CANCELLING, actor, **cancelled)
     _free_time(booking, line)
@@ -113,14 +124,21 @@ def _cancel(
 
 @transaction_required
 def _promise_back(
-    booking: Booking, actor: audit.Actor, *, is_free: bool
+    booking: Booking, actor: audit.Actor, second: Second | None, *, is_free: bool
 ) -> list[Refund]:
     """The refunds of what is not kept; staff may say that nothing is."""
     if booking.payable_id is None:
         return []
     payable = lock_payable(booking.payable_id)
-    waive(payable, fee_minor=0 if is_free else quote_cancellation(booking).fee_minor)
-    return request_excess(payable, reason=RefundReason.CANCELLED, actor=actor)
+    fee_minor = quote_cancellation(booking).fee_minor
+    waive(payable, fee_minor=0 if is_free else fee_minor)
+    refunds = request_excess(payable, reason=RefundReason.CANCELLED, actor=actor)
+    if is_free and fee_minor:
+        # Its terms would keep something: it is staff who decide, not what was agreed.
+        about = ("booking", booking.pk)
+        staff_id = UUID(actor.id)
+        require_two(payable, refunds, staff_id=staff_id, second=second, about=about)
+    return refunds
 
 
 @transaction_required

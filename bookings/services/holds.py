@@ -7,17 +7,16 @@ from uuid import UUID
 from django.conf import settings
 from django.db.models import Exists, OuterRef
 
-from bookings.errors import HoldLimit, SlotUnavailable
+from bookings.errors import CoolDown, HoldLimit, SlotUnavailable
 from bookings.hours import Interval
 from bookings.locks import (
     claim_due_holds,
-    lock_customer,
     lock_hold,
     lock_line_behind,
 )
 from bookings.models import BookingHold, SlotClaim
 from bookings.queries import get_hold
-from bookings.rules import ActiveHold, Wanted, check_slot, read_rules
+from bookings.rules import ActiveHold, Rules, Wanted, check_slot, read_rules
 from bookings.services import messages
 from bookings.services.claims import expire_locked_holds, win_slot
 from bookings.services.line import pass_on
@@ -27,6 +26,7 @@ from payments.models import CardPayment
 from payments.services.payables import end_payables
 from payments.states import UNDECIDED_PAYMENTS
 from recovery import audit, idempotency, outbox
+from slotbase.accounts.locks import lock_active_customer
 from slotbase.lib.clock import Now, read_clock
 from slotbase.lib.db import retry_on_conflict, transaction_required
 from slotbase.lib.ids import uuid7
@@ -50,6 +50,7 @@ def create_hold(
     Raises:
         SlotUnavailable: somebody else has it, or waited for it.
         HoldLimit: the customer holds as many slots as allowed.
+        CoolDown: they let as many go to waste lately.
         ResourceClosed, ValidationFailed, NonexistentTime, AmbiguousTime: it cannot be
             sold like that.
         ResourceNotFound: there is no such resource.
@@ -67,7 +68,7 @@ def _hold(
     """None: it went to somebody who waits, and that commits."""
     hold_id = uuid7()
     idempotency.begin(once, status=201, object_id=hold_id)
-    lock_customer(customer_id)
+    lock_active_customer(customer_id)
     rules = read_rules(wanted, customer_id=customer_id)
     slot = check_slot(rules, wanted)
     if identical := find_identical(rules.active_holds, wanted, slot):
@@ -76,6 +77,7 @@ def _hold(
         return Held(hold, rules.zone.key, is_new=False)
     if sum(each.counts for each in rules.active_holds) >= settings.MAX_ACTIVE_HOLDS:
         raise HoldLimit(settings.MAX_ACTIVE_HOLDS)
+    require_no_cool_down(rules)
     hold = draft_hold(
         rules, slot, hold_id=hold_id, customer_id=customer_id, units=wanted.units
     )
@@ -99,6 +101,18 @@ def _find_own_offer(
     idempotency.correct(once, status=201, object_id=offer)
     hold = get_hold(offer, customer_id=customer_id)
     return Held(hold, rules.zone.key, is_new=True)
+
+
+def require_no_cool_down(rules: Rules) -> None:
+    """Refuse a customer who let so many slots go to waste that it looks like hoarding.
+
+    Counted from the rows, so it holds without Redis, too.
+
+    Raises:
+        CoolDown: says when they may come again.
+    """
+    if wait := rules.cool_down():
+        raise CoolDown(wait)
 
 
 def find_identical(

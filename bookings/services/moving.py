@@ -1,7 +1,9 @@
 """Moving a booking to another time or resource of its venue, at the price it had."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from bookings.errors import BookingHasChanged, NotMovable, SlotUnavailable
@@ -20,14 +22,24 @@ from bookings.services.claims import make_room
 from bookings.services.closures import take_freed_time
 from bookings.services.line import pass_on
 from bookings.states import BookingStatus
+from bookings.terms import quote
+from payments.locks import lock_payable
+from payments.services.four_eyes import Second, by_two, require_two_to_forgo
 from payments.services.payables import retitle_payable
-from recovery import audit, outbox
+from recovery import audit, cases, outbox
 from slotbase.lib.clock import read_clock
-from slotbase.lib.db import retry_on_conflict, transaction_required
+from slotbase.lib.db import transaction_required
 from slotbase.lib.errors import ValidationFailed
 
 
-@retry_on_conflict
+def _say_where_to(asked: Mapping[str, Any]) -> list[str]:
+    """For whoever has to agree."""
+    start = f"To {asked['start_time']:%Y-%m-%d %H:%M} by the clocks of the venue."
+    place = Resource.objects.filter(pk=asked.get("resource_id", 0)).first()
+    return [start, f"On {place}."] if place else [start]
+
+
+@by_two("move_booking", "Move a booking", say=_say_where_to)
 def move_booking(
     *,
     booking_id: UUID,
@@ -35,6 +47,7 @@ def move_booking(
     version: int,
     start_time: datetime,
     resource_id: int | None = None,
+    second: Second | None = None,
 ) -> Booking:
     """Staff move a booking: as long, as many units, at the same price.
 
@@ -49,19 +62,24 @@ def move_booking(
         SlotUnavailable: somebody else has the new time; the booking stays as it is.
         ValidationFailed, ResourceClosed, ResourceNotFound, NonexistentTime,
             AmbiguousTime: it cannot be sold like that.
+        ApprovalRequired: a cancellation would keep so much less that it takes two.
     """
     _take_turns(booking_id, resource_id)
     booking = lock_booking_with_hold(booking_id)
     _check_movable(booking, version)
     rules, slot = _check_new_slot(booking, resource_id, start_time)
+    is_ours = _is_cause_of_venue(booking, slot.start)
     before = booking.resource, booking.hold.occupied, booking.facts()
-    was_local, line = booking.local_start, lock_line_behind([booking.hold_id])
+    was_start, was_local = booking.start_time, booking.local_start
+    line = lock_line_behind([booking.hold_id])
     _take_new_time(booking.hold, rules, slot)
     _write(booking, booking.hold)
     take_freed_time(before[0], before[1])
     pass_on(lock_again(line))
     _tell(booking, before[2], audit.Actor.staff(staff_id))
     messages.tell_moved(booking, was_local=was_local)
+    if not is_ours:
+        _require_two(booking, was_start, staff_id, second)
     return booking
 
 
@@ -80,6 +98,44 @@ def _check_movable(booking: Booking, version: int) -> None:
         raise NotMovable(f"The booking is {booking.status}.")
     if booking.end_time <= read_clock():
         raise NotMovable("The booking is over.")
+
+
+def _is_cause_of_venue(booking: Booking, start: datetime) -> bool:
+    """Whether a case says that it cannot stay, and this is what is to be done.
+
+    What is closed may go anywhere; where clocks were moved, to the time that was sold.
+    """
+    if cases.is_open(conflicts.closure_conflict_of(booking)):
+        return True
+    is_as_sold = say_local(start, booking.resource.venue.zone) == booking.local_start
+    return is_as_sold and cases.is_open(moved_clocks.fingerprint_of(booking))
+
+
+@transaction_required
+def _require_two(
+    booking: Booking, was_start: datetime, staff_id: UUID, second: Second | None
+) -> None:
+    """Far away a cancellation is free: to move there is to give the money back."""
+    if booking.payable_id is None:
+        return
+    payable, now = lock_payable(booking.payable_id), read_clock()
+    was, will_be = (
+        quote(
+            booking.cancellation_terms,
+            price_minor=payable.owed_minor,
+            start=start,
+            now=now,
+        ).fee_minor
+        for start in (was_start, booking.start_time)
+    )
+    if was > will_be or second:
+        require_two_to_forgo(
+            payable,
+            was - will_be,
+            staff_id=staff_id,
+            second=second,
+            about=("booking", booking.pk),
+        )
 
 
 def _check_new_slot(

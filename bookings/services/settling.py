@@ -136,7 +136,8 @@ def _settle_late(payable_id: UUID) -> None:
     hold = _lock(payable_id)
     if hold is None or hold.status in {HoldStatus.ACTIVE, HoldStatus.CONFIRMED}:
         return  # decided by somebody else meanwhile
-    cause = _why_not_anew(hold)
+    is_gone = not hold.customer.is_active
+    cause = "The customer is gone." if is_gone else _why_not_anew(hold)
     if not cause:
         try:
             with transaction.atomic():  # several units: some may have been claimed

@@ -9,7 +9,6 @@ from bookings.errors import NothingOffered, ResourceNotFound, WaitlistLimit
 from bookings.hours import Interval
 from bookings.locks import (
     claim_unseen_entries,
-    lock_customer,
     lock_entry_with_hold,
     lock_waiting_entry,
 )
@@ -17,10 +16,11 @@ from bookings.models import WaitlistEntry
 from bookings.queries import HAS_RUN_OUT, list_free_or_over
 from bookings.rules import MINUTE, Wanted, check_slot, get_rules, read_rules
 from bookings.services.claims import make_room, retire_expired_holds
-from bookings.services.holds import release_locked_hold
+from bookings.services.holds import release_locked_hold, require_no_cool_down
 from bookings.services.line import end_entry, record_move
 from bookings.states import OPEN_ENTRIES, WaitlistStatus
 from recovery import audit, idempotency
+from slotbase.accounts.locks import lock_active_customer
 from slotbase.lib.clock import Now, read_clock
 from slotbase.lib.db import retry_on_conflict, transaction_required
 from slotbase.lib.errors import InvalidState
@@ -41,19 +41,21 @@ def join_waitlist(
 
     Raises:
         WaitlistLimit: the customer waits for as many slots as allowed.
+        CoolDown: they let as many go to waste lately.
         ResourceClosed, ValidationFailed, NonexistentTime, AmbiguousTime: it cannot be
             sold like that.
         ResourceNotFound: there is no such resource.
     """
     entry_id = uuid7()
     idempotency.begin(once, status=201, object_id=entry_id)
-    lock_customer(customer_id)
-    rules = read_rules(wanted)
+    lock_active_customer(customer_id)
+    rules = read_rules(wanted, customer_id=customer_id)
     slot = check_slot(rules, wanted)
     if existing := _find_open(customer_id, wanted.resource_id, slot):
         idempotency.correct(once, status=200, object_id=existing)
         return existing, False
     _require_below_limit(customer_id)
+    require_no_cool_down(rules)
     _insert(entry_id, customer_id, wanted, slot)
     make_room(rules, rules.occupied(slot))
     return entry_id, True

@@ -26,16 +26,16 @@ from recovery.admin.actions import MAY_CLOSE
 from recovery.backoffice import (
     HISTORY,
     ActingAdmin,
-    RecentValuesFilter,
     RowAction,
     Step,
     Wish,
     format_subject,
     say_action,
 )
+from recovery.lists import RecentValuesFilter
 from recovery.models import Case
 from slotbase.lib.backoffice import OwnRowsFilter
-from slotbase.lib.columns import badge, format_link, venue_time
+from slotbase.lib.columns import badge, contact, format_link, venue_time
 
 
 class TemplateFilter(RecentValuesFilter):
@@ -74,7 +74,7 @@ class NotificationAdmin(ActingAdmin[Any]):
 
     audit_subject = "notification"
     venue_path = "venue"
-    private_fields = ("address_snapshot", "text")
+    private_fields = ("text",)
     list_display = (
         *("what", "channel", "recipient", "reference", "state", "queued"),
         *("sent", "attempts", "next_attempt", "last_error"),
@@ -90,7 +90,7 @@ class NotificationAdmin(ActingAdmin[Any]):
             {
                 "fields": (
                     *("what", "channel", "state", "recipient", "reach"),
-                    *("device", "address_snapshot", "text"),
+                    *("device", "address", "text"),
                 )
             },
         ),
@@ -106,7 +106,7 @@ class NotificationAdmin(ActingAdmin[Any]):
         ),
         HISTORY,
     )
-    state = badge("status")
+    state, address = badge("status"), contact("address_snapshot", "address")
     queued, sent = venue_time("created_at", "queued"), venue_time("sent_at", "sent")
     next_attempt = venue_time("next_run_at", "next attempt")
     until = venue_time("not_after", "nobody wants it from")
@@ -117,6 +117,10 @@ class NotificationAdmin(ActingAdmin[Any]):
         if row.status not in _MAY_HAVE_ARRIVED:
             return {"resend": _RESEND}
         return {"resend": replace(_RESEND, says=_ARRIVES_TWICE)}
+
+    def whose_contact_data(self, row: Notification) -> tuple[str, Any]:
+        """The recipient's."""
+        return "user", row.recipient_id
 
     def more_steps(self, row: Notification) -> list[Step]:
         """Each call of the provider, and what came out of it."""

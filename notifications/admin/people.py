@@ -8,7 +8,7 @@ from notifications.admin.timeline import show_messages_to
 from notifications.kinds import ALWAYS, Topic
 from notifications.services.choices import list_unwanted
 from notifications.states import Channel
-from slotbase.accounts.admin import add_card
+from slotbase.accounts.admin.people import add_card
 from slotbase.accounts.models import User
 
 

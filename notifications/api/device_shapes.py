@@ -6,13 +6,13 @@ from typing import Any
 from rest_framework import serializers
 
 from notifications.models import PushDevice
-from slotbase.lib.api.inputs import StrictSerializer
+from slotbase.lib.api.inputs import PatternField, StrictSerializer, WordsField
 
 
 class DeviceInput(StrictSerializer):
     """A device, as its app describes it."""
 
-    token = serializers.RegexField(
+    token = PatternField(
         r"^[\x21-\x7e]+\Z",
         max_length=4096,
         trim_whitespace=False,
@@ -25,7 +25,7 @@ class DeviceInput(StrictSerializer):
         default=PushDevice.TokenKind.TOKEN,
         help_text="FID if `token` is a Firebase installation id.",
     )
-    app_version = serializers.CharField(max_length=32, allow_blank=True, default="")
+    app_version = WordsField(max_length=32, allow_blank=True, default="")
 
 
 class Device(serializers.Serializer[Any]):

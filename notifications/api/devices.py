@@ -1,6 +1,6 @@
 """Where customers are pushed to. All logic is in services."""
 
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 from uuid import UUID
 
 from rest_framework.request import Request
@@ -13,6 +13,7 @@ from notifications.api.device_shapes import DeviceInput, show_device
 from notifications.services import devices
 from recovery.api.idempotent import answer_once, read_key
 from slotbase.accounts.models import User
+from slotbase.accounts.tokens import Needs
 from slotbase.lib.api.inputs import read
 from slotbase.lib.api.pagination import NewestFirst
 
@@ -20,6 +21,8 @@ from slotbase.lib.api.pagination import NewestFirst
 @schema.devices
 class DevicesView(APIView):
     """The customer's devices; register one."""
+
+    token_needs: ClassVar = {"GET": Needs.GRACE}
 
     def get(self, request: Request) -> Response:
         """Those that messages are pushed to, newest first."""

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from notifications.kinds import ALWAYS, Topic
@@ -20,10 +21,18 @@ class SwitchField(serializers.BooleanField):
         return data
 
 
+OPTIONAL_TOPICS = [each.value for each in Topic if each not in ALWAYS]
+
+
+@extend_schema_field({"type": "string", "enum": OPTIONAL_TOPICS})
+class OptionalTopicField(serializers.ChoiceField):
+    """A topic that can be chosen; whoever names another one is told why not."""
+
+
 class ChoiceInput(StrictSerializer):
     """One choice: whether to hear of a topic by a channel."""
 
-    topic = serializers.ChoiceField(Topic.choices)
+    topic = OptionalTopicField(Topic.choices)
     channel = serializers.ChoiceField(Channel.choices)
     is_wanted = SwitchField()
 

@@ -15,7 +15,9 @@ from notifications.services import choices
 from notifications.wording import language_asked_for, language_of, speaking
 from recovery import audit
 from slotbase.accounts.queries import get_locale
-from slotbase.lib.api.throttles import WINDOW_SECONDS, AddressThrottle
+from slotbase.lib.addresses import address_of
+from slotbase.lib.api.throttles import AddressThrottle
+from slotbase.lib.counts import WINDOW_SECONDS
 
 SUBSCRIBE = "subscribe"
 HEADERS = {
@@ -40,8 +42,7 @@ HEADERS = {
 @require_http_methods(["GET", "HEAD", "POST"])
 def subscription(request: HttpRequest, token: str) -> HttpResponse:
     """Show what the link is about, or unsubscribe from it, or subscribe again."""
-    throttle = AddressThrottle()
-    if not throttle.is_within_limit(throttle.get_ident(request)):  # type: ignore[arg-type]
+    if not AddressThrottle().is_within_limit(address_of(request.META)):
         return _page(request, 429, headers={"Retry-After": str(WINDOW_SECONDS)})
     about = tokens.read(token)
     locale = get_locale(about.user_id) if about else None

@@ -1,6 +1,6 @@
 """What customers see and choose of their messages. All logic is in services."""
 
-from typing import cast
+from typing import ClassVar, cast
 
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -15,12 +15,15 @@ from notifications.services.reach import why_no_mail
 from notifications.states import Channel
 from recovery import audit
 from slotbase.accounts.models import User
+from slotbase.accounts.tokens import Needs
 from slotbase.lib.api.inputs import read
 
 
 @schema.message_choices
 class MessageChoicesView(APIView):
     """What the customer hears of."""
+
+    token_needs: ClassVar = {"GET": Needs.GRACE}
 
     def get(self, request: Request) -> Response:
         """Answer with all topics and channels."""

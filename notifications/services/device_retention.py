@@ -1,6 +1,8 @@
 """Devices that are gone, or have not been seen for long, are not kept."""
 
+from collections.abc import Collection
 from datetime import timedelta
+from uuid import UUID
 
 from notifications.locks import lock_ended_devices, lock_unseen_devices
 from notifications.models import Notification, PushDevice
@@ -35,7 +37,14 @@ def forget_ended_devices(*, status: DeviceStatus, limit: int) -> int:
     One that messages went to stays as a row without its token, for their history.
     """
     ended = lock_ended_devices(status, FORGOTTEN_AFTER[status], limit=limit)
-    ids = {device.pk for device in ended}
+    forget([device.pk for device in ended])
+    return len(ended)
+
+
+@transaction_required
+def forget(device_ids: Collection[UUID]) -> None:
+    """Drop devices that ended and that the caller has locked."""
+    ids = {*device_ids}
     went_to = Notification.objects.filter(device__in=ids)
     kept = set(went_to.values_list("device", flat=True).distinct())
     for device_id in kept:
@@ -44,7 +53,6 @@ def forget_ended_devices(*, status: DeviceStatus, limit: int) -> int:
         )
     PushDevice.objects.filter(pk__in=ids - kept).delete()
     _record(list(ids))
-    return len(ended)
 
 
 @transaction_required

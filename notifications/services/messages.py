@@ -64,7 +64,7 @@ def queue_message(  # noqa: PLR0913 - what a message is about has no fewer parts
     what `notifications.kinds.KINDS` lists: ids, titles, amounts in minor units, times
     as ISO 8601 in UTC; nothing that identifies a person. It is not sent before
     `not_before` (whether they want it is asked then, not now), and from `not_after` on
-    nobody wants it any more.
+    nobody wants it any more. Nothing is owed to somebody who was erased.
 
     Raises:
         UnknownTemplate: no such kind, or its context lacks something.
@@ -100,7 +100,7 @@ def queue_message(  # noqa: PLR0913 - what a message is about has no fewer parts
             )
             for device_id in (devices_of(recipient_id) if devices is None else devices)
         ]
-    if new:
+    if new and User.objects.filter(pk=recipient_id, erased_at=None).exists():
         _insert(new, is_due=not_before is None)
 
 
@@ -192,7 +192,7 @@ def withdraw(*, dedupe_key: str) -> None:
     One that is on its way at this moment still arrives, but is not tried again. Nor is
     what staff sent again of it. Of one that did not arrive nobody is told any more.
     """
-    _withdraw(lock_with_copies(dedupe_key))
+    withdraw_locked(lock_with_copies(dedupe_key))
 
 
 @transaction_required
@@ -205,11 +205,12 @@ def withdraw_about(
 ) -> None:
     """As `withdraw`, for all messages of these kinds about one thing."""
     about = {"templates": templates, "channels": list(channels)}
-    _withdraw(lock_about(subject_type, str(subject_id), **about))
+    withdraw_locked(lock_about(subject_type, str(subject_id), **about))
 
 
 @transaction_required
-def _withdraw(messages: Iterable[Notification]) -> None:
+def withdraw_locked(messages: Iterable[Notification]) -> None:
+    """As `withdraw`, for messages that the caller has locked."""
     alike = defaultdict(list)
     for message in messages:
         if message.next_run_at is not None:

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from payments.admin.base import MAY_PAY_OUT, MAY_REFUND
 from payments.admin.refunds import (
+    facts_of_intent,
     facts_of_payable,
     facts_of_refund,
     history_of_payable,
@@ -185,6 +186,7 @@ register_background(
 register_background(
     Background(facts_of_payable, history_of_payable), "late_money", "payment_mismatch"
 )
+register_background(Background(facts_of_intent), "unmatched_payment")
 register_actions(
     "refund_failure",
     retry=RowAction(
@@ -196,6 +198,8 @@ register_actions(
         MAY_REFUND,
         _retry,
         _where(lambda case: _can_be_sent(refund_of(case))),
+        needs_step_up=True,
+        takes_reason=True,
     ),
     look=RowAction(
         "Look at Stripe now",
@@ -214,6 +218,8 @@ register_actions(
         MAY_REFUND,
         _hand_over,
         _where(lambda case: _can_be_paid_out(refund_of(case))),
+        needs_step_up=True,
+        takes_reason=True,
     ),
     settle=RowAction(
         "Mark as settled",
@@ -223,7 +229,9 @@ register_actions(
         MAY_REFUND,
         _settle,
         _where(lambda case: _can_be_settled(refund_of(case))),
+        needs_step_up=True,
         needs_evidence=True,
+        takes_reason=True,
     ),
     **_closing(MAY_REFUND, _refund_waits),
 )
@@ -239,7 +247,9 @@ register_actions(
         MAY_PAY_OUT,
         _settle,
         _where(_refund_waits),
+        needs_step_up=True,
         needs_evidence=True,
+        takes_reason=True,
     ),
     **_closing(MAY_PAY_OUT, _refund_waits),
 )
@@ -253,6 +263,8 @@ register_actions(
         MAY_REFUND,
         _retry_all,
         _where(lambda case: bool(_stuck_refunds(case))),
+        needs_step_up=True,
+        takes_reason=True,
     ),
     **_closing(MAY_REFUND, _money_waits),
 )
@@ -266,6 +278,7 @@ register_actions(
         MAY_REFUND,
         _accept,
         is_free_for,
+        needs_step_up=True,
     ),
     refund=RowAction(
         "Refund it",
@@ -274,6 +287,8 @@ register_actions(
         MAY_REFUND,
         _refund_mismatch,
         is_free_for,
+        needs_step_up=True,
+        takes_reason=True,
     ),
     **_closing(MAY_REFUND, _money_waits),
 )
@@ -287,6 +302,7 @@ register_actions(
         MAY_REFUND,
         _link,
         is_free_for,
+        needs_step_up=True,
         needs_reference=True,
     ),
     refund=RowAction(
@@ -296,6 +312,8 @@ register_actions(
         MAY_REFUND,
         _refund_unmatched,
         is_free_for,
+        needs_step_up=True,
+        takes_reason=True,
     ),
     **_closing(MAY_REFUND)
     | {

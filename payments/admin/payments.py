@@ -13,10 +13,12 @@ from django.urls import path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from payments.admin.base import MoneyAdmin, MoneyInline, link_to
+from payments.admin.base import MAY_RECORD, MoneyAdmin, MoneyInline, link_to
 from payments.admin.payables import RefundInline, show_received
+from payments.errors import VoidNotAllowed
 from payments.models import CardPayment, Dispute, OfflinePayment
-from recovery.backoffice import HISTORY
+from payments.services.voiding import is_voidable, may_void, void_payment
+from recovery.backoffice import HISTORY, ActingAdmin, RowAction, Wish
 from slotbase.lib.backoffice import OwnRowsFilter
 from slotbase.lib.columns import badge, format_moment, money, venue_time
 from slotbase.lib.money import format_money
@@ -95,9 +97,19 @@ class CardPaymentAdmin(MoneyAdmin):
         return show_received(payment) or self.get_empty_value_display()
 
 
+def _void(payment: OfflinePayment, wish: Wish) -> None:
+    void_payment(payment_id=payment.pk, staff_id=wish.staff_id, reason=wish.reason)
+
+
+def _why_no_void(payment: OfflinePayment, staff_id: UUID) -> str:
+    if not is_voidable(payment) or may_void(payment, staff_id):
+        return ""
+    return str(VoidNotAllowed())
+
+
 @admin.register(OfflinePayment)
-class OfflinePaymentAdmin(MoneyAdmin):
-    """Money that staff took in by hand, by receipt."""
+class OfflinePaymentAdmin(ActingAdmin[Any], MoneyAdmin):
+    """Money that staff took in by hand, by receipt; a mistake is voided, with a why."""
 
     audit_subject = "offlinepayment"
     list_display = (
@@ -112,20 +124,45 @@ class OfflinePaymentAdmin(MoneyAdmin):
             {"fields": ("amount", "tax", "method", "note", "recorded_by", "recorded")},
         ),
         ("For", {"fields": ("sold", "sale", "buyer")}),
-        ("Receipt", {"fields": ("venue", "receipt_number", "receipt", "reverses")}),
+        (
+            "Receipt",
+            {"fields": ("venue", "receipt_number", "receipt", "reverses", "void")},
+        ),
         HISTORY,
     )
     inlines = (RefundByHandInline,)
+    buttons: ClassVar[dict[str, RowAction[Any]]] = {
+        "void": RowAction(
+            "Void",
+            "For what was recorded by mistake and never paid. It is due again; both"
+            " receipts stay. Money that was paid is refunded instead.",
+            "It is voided, and due again.",
+            MAY_RECORD,
+            _void,
+            lambda payment, staff_id: (
+                is_voidable(payment) and may_void(payment, staff_id)
+            ),
+            needs_reason=True,
+            needs_step_up=True,
+            why_not=_why_no_void,
+        )
+    }
     amount = money("amount_minor", label="amount")
     recorded = venue_time("recorded_at", "when")
 
     def hidden_fields(
         self, request: HttpRequest, obj: OfflinePayment | None = None
     ) -> Sequence[str]:
-        """Most payments reverse no other."""
+        """Most payments reverse no other, and are not reversed."""
         hidden = tuple(super().hidden_fields(request, obj))
-        is_plain = obj is not None and obj.reverses_id is None
-        return (*hidden, "reverses") if is_plain else hidden
+        if obj is None:
+            return hidden
+        has = {"reverses": obj.reverses_id, "void": hasattr(obj, "reversed_by")}
+        return (*hidden, *(name for name, is_there in has.items() if not is_there))
+
+    def row_actions(self, row: OfflinePayment) -> dict[str, RowAction[Any]]:  # noqa: ARG002
+        """Taking a mistake back."""
+        return self.buttons
 
     def get_urls(self) -> list[Any]:
         """The receipt is a page of its own."""
@@ -157,6 +194,11 @@ class OfflinePaymentAdmin(MoneyAdmin):
         """How much of it, at which rate."""
         return _say_tax(payment)
 
+    @admin.display(description="voided by")
+    def void(self, payment: OfflinePayment) -> SafeString:
+        """The row that takes it back."""
+        return link_to(payment.reversed_by)
+
     @admin.display(description="to print")
     def receipt(self, payment: OfflinePayment) -> SafeString:
         """The way to its receipt."""
@@ -166,7 +208,8 @@ class OfflinePaymentAdmin(MoneyAdmin):
 def link_to_receipt(payment: OfflinePayment) -> SafeString:
     """A link to the receipt that can be printed."""
     url = reverse("admin:payments_offlinepayment_receipt", args=[payment.pk])
-    return format_html('<a href="{}">receipt {}</a>', url, payment.receipt_number)
+    name = "reversal" if payment.reverses_id else "receipt"
+    return format_html('<a href="{}">{} {}</a>', url, name, payment.receipt_number)
 
 
 def _say_tax(payment: OfflinePayment) -> str:
@@ -175,12 +218,13 @@ def _say_tax(payment: OfflinePayment) -> str:
 
 
 def _lines_of_receipt(payment: OfflinePayment) -> dict[str, Any]:
+    verb = "Taken back" if payment.reverses_id else "Paid"
     lines = {
         "Number": payment.receipt_number,
         "Date": format_moment(payment.recorded_at, payment.venue.zone),
         "For": payment.payable.title,
         "Reference": payment.payable.reference,
-        "Paid": format_money(payment.amount_minor, payment.currency),
+        verb: format_money(payment.amount_minor, payment.currency),
         "Tax included": _say_tax(payment),
         "Method": payment.get_method_display(),
     }

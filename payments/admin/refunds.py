@@ -26,6 +26,7 @@ from recovery.admin.cases import (
 )
 from recovery.backoffice import HISTORY, format_reference
 from recovery.models import AuditEntry, Case
+from recovery.proposals import show_proposals
 from slotbase.lib.backoffice import OwnRowsFilter
 from slotbase.lib.columns import (
     badge,
@@ -53,7 +54,7 @@ class RefundAdmin(MoneyAdmin):
             {
                 "fields": (
                     *("state", "amount", "reason", "requested_by", "created"),
-                    *("settled", "why", "is_payout", "evidence"),
+                    *("approved_by", "settled", "why", "is_payout", "evidence"),
                 )
             },
         ),
@@ -83,7 +84,10 @@ class RefundAdmin(MoneyAdmin):
         hidden = tuple(super().hidden_fields(request, obj))
         if obj is None:
             return hidden
-        facts = ("evidence", "pending_reason", "absent_reads", "failure_reason")
+        facts = (
+            *("evidence", "pending_reason", "absent_reads", "failure_reason"),
+            "approved_by",
+        )
         none = {name for name in facts if not getattr(obj, name)}
         also = {"absent_reads": "absent", "failure_reason": "why"}
         return (*hidden, *none, *(also[name] for name in none if name in also))
@@ -155,6 +159,7 @@ def facts_of_refund(case: Any) -> Mapping[str, Any]:
         "Why it failed": say_why(refund),
         "First sent": sent and format_moment(sent, zone),
         "Stripe was asked": _say_reads(refund),
+        "Waits for a colleague": show_proposals("refund", refund.pk),
     }
 
 
@@ -194,7 +199,17 @@ def facts_of_payable(case: Any) -> Mapping[str, Any]:
             if amount or name in {"Owed", "Paid"}
         },
         "Refunds": [show_refund(each) for each in payable.refunds.order_by("id")],
+        "Waits for a colleague": [
+            *show_proposals("payable", payable.pk),
+            *show_proposals("refund", *payable.refunds.values_list("pk", flat=True)),
+        ],
     }
+
+
+def facts_of_intent(case: Any) -> Mapping[str, Any]:
+    """What is about to be done with money that belongs to nothing."""
+    waiting = show_proposals("paymentintent", case.subject_id)
+    return {"Waits for a colleague": waiting}
 
 
 def history_of_payable(case: Any) -> QuerySet[AuditEntry]:

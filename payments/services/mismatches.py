@@ -8,6 +8,7 @@ from django.db.models import Max
 from payments.locks import lock_payable
 from payments.models import CardPayment, Dispute, OfflinePayment, Payable
 from payments.services import troubles
+from payments.services.four_eyes import Second, by_two, require_two
 from payments.services.payables import publish_settled, recount
 from payments.services.refunds import (
     left_minor,
@@ -87,13 +88,16 @@ def accept_as_credit(*, payable_id: UUID, staff_id: UUID) -> None:
     publish_settled(payable)
 
 
-@retry_on_conflict
-def refund_mismatch(*, payable_id: UUID, staff_id: UUID) -> None:
+@by_two("refund_mismatch", "Refund what differs")
+def refund_mismatch(
+    *, payable_id: UUID, staff_id: UUID, second: Second | None = None
+) -> None:
     """Give back what differs, or what is more than is owed.
 
     Raises:
         InvalidState: there is nothing to give back.
         PaymentDisputed: a bank decides about it.
+        ApprovalRequired: it is more than one person may give back.
     """
     payable, actor = lock_payable(payable_id), audit.Actor.staff(staff_id)
     refunds = [
@@ -104,6 +108,7 @@ def refund_mismatch(*, payable_id: UUID, staff_id: UUID) -> None:
     refunds += request_excess(payable, reason=RefundReason.STAFF, actor=actor)
     if not refunds:
         raise InvalidState("There is nothing to give back.")
+    require_two(payable, refunds, staff_id=staff_id, second=second)
     cases.close_by_itself(troubles.mismatch_of(payable.pk), "It is given back.")
 
 

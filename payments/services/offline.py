@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
+from django.conf import settings
+
 from payments.errors import (
     Overpayment,
     PayableNotFound,
     PossibleDuplicate,
+    TooMuchForTheDesk,
 )
 from payments.locks import lock_payable, next_receipt_number
 from payments.models import OfflinePayment, Payable
@@ -20,13 +23,15 @@ from payments.services.payables import (
     publish_settled,
     recount,
 )
+from payments.services.voiding import MAY_VOID_ALL
 from payments.states import OfflineMethod
 from recovery import audit
+from slotbase.accounts.models import User
 from slotbase.lib.clock import Now
 from slotbase.lib.db import retry_on_conflict, transaction_required
 from slotbase.lib.errors import InvalidState, ValidationFailed
 from slotbase.lib.ids import uuid7
-from slotbase.lib.money import tax_within
+from slotbase.lib.money import exponent, format_money, tax_within
 
 SUSPICIOUS = timedelta(minutes=5)
 MOST_MINOR = 10**12  # more was never handed over a counter
@@ -54,6 +59,7 @@ def record_payment(received: Received) -> tuple[OfflinePayment, bool]:
         ValidationFailed: the amount is not positive or too large, or OTHER has no note.
         Overpayment: it is more than is due.
         PossibleDuplicate: the same amount was recorded a moment ago.
+        TooMuchForTheDesk: a manager takes in so much at once.
         PayableNotFound: there is nothing to pay.
     """
     _check(received)
@@ -65,6 +71,8 @@ def record_payment(received: Received) -> tuple[OfflinePayment, bool]:
         return earlier, False
     if received.amount_minor > payable.due_minor and not received.may_exceed:
         raise Overpayment(payable.due_minor)
+    # After the question whether a digit is wrong.
+    _require_limit(received, payable.currency)
     if not received.is_second:
         _refuse_twin(payable, received)
     payment = _insert(payable, received)
@@ -83,6 +91,14 @@ def _check(received: Received) -> None:
         raise ValidationFailed(amount="Is too large.")
     if received.method == OfflineMethod.OTHER and not received.note.strip():
         raise ValidationFailed(note="Say how it was paid.")
+
+
+def _require_limit(received: Received, currency: str) -> None:
+    most = settings.OFFLINE_PAYMENT_MAX_MAJOR * 10 ** exponent(currency)
+    if received.amount_minor <= most:
+        return
+    if not User.objects.get(pk=received.staff_id).has_perm(MAY_VOID_ALL):
+        raise TooMuchForTheDesk(format_money(most, currency))
 
 
 @transaction_required

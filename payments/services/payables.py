@@ -136,10 +136,21 @@ def _record(payable: Payable, action: str, actor: audit.Actor) -> None:
 
 
 @transaction_required
+def publish_voided(payable: Payable) -> None:
+    """Tell that money which was recorded never came in."""
+    _publish("payments.payment_voided", payable)
+
+
+@transaction_required
 def publish_settled(payable: Payable) -> None:
     """Tell that money came in for a payable; what it means is for others to decide."""
+    _publish("payments.payable_settled", payable)
+
+
+@transaction_required
+def _publish(type_: str, payable: Payable) -> None:
     outbox.publish(
-        "payments.payable_settled",
+        type_,
         subject="payable",
         facts={
             payable.pk: {

@@ -6,6 +6,7 @@ from payments.errors import RefundExceedsBalance, RefundNotFound
 from payments.locks import lock_payable
 from payments.models import Payable, Refund
 from payments.services import troubles
+from payments.services.four_eyes import Second, by_two, require_two_for
 from payments.services.payables import recount
 from payments.services.refund_calls import move_refund, publish_refund, renew_key
 from payments.services.refunds import refundable_minor, request_refund
@@ -19,23 +20,47 @@ from slotbase.lib.errors import InvalidState, ValidationFailed
 OFFERED_AFTER_READS = 2
 
 
-@retry_on_conflict
-def retry_refund(*, refund_id: UUID, staff_id: UUID) -> Refund:
+@by_two("retry_refund", "Send a refund again")
+def retry_refund(
+    *, refund_id: UUID, staff_id: UUID, second: Second | None = None
+) -> Refund:
     """Send a refund again; one that failed at its bank is replaced by a new one.
 
     Raises:
         RefundNotFound, InvalidState: it cannot be sent again.
         RefundExceedsBalance, PaymentDisputed: its money is not ours to give any more.
+        ApprovalRequired: staff decided it, and it is more than one person may let go.
     """
     payable, refund = _lock(refund_id)
     actor = audit.Actor.staff(staff_id)
     if refund.status == RefundStatus.NEEDS_STAFF and not refund.is_payout:
-        if refund.first_sent_at:
-            _take_up(refund, actor)
-        else:
-            renew_key(refund, actor, reason="Staff try again.")
-        after_commit("payments.attempt_refund", id=refund.pk)
-        return refund
+        again = _send_same(refund, actor)
+    else:
+        again = _send_another(payable, refund, actor)
+    if _was_decided_by_staff(again):
+        require_two_for(again, staff_id=staff_id, second=second, about=refund)
+    return again
+
+
+def _was_decided_by_staff(refund: Refund) -> bool:
+    """Not what a policy or a rule promised: that goes where it was promised to go."""
+    first = Refund.objects.filter(pk=refund.origin, approved_by__isnull=False)
+    return refund.reason == RefundReason.STAFF or first.exists()
+
+
+@transaction_required
+def _send_same(refund: Refund, actor: audit.Actor) -> Refund:
+    """It did not fail, it came to no end: so it is not replaced."""
+    if refund.first_sent_at:
+        _take_up(refund, actor)
+    else:
+        renew_key(refund, actor, reason="Staff try again.")
+    after_commit("payments.attempt_refund", id=refund.pk)
+    return refund
+
+
+@transaction_required
+def _send_another(payable: Payable, refund: Refund, actor: audit.Actor) -> Refund:
     if refund.status not in FAILED_REFUNDS:
         raise InvalidState(f"The refund is {refund.status}.")
     if _later_one(refund):
@@ -87,14 +112,17 @@ def look_at_stripe(*, refund_id: UUID, staff_id: UUID) -> None:
     after_commit("payments.reconcile_refund", refund_id=refund.pk)
 
 
-@retry_on_conflict
-def settle_by_hand(*, refund_id: UUID, staff_id: UUID, evidence: str) -> None:
+@by_two("settle_by_hand", "Settle a refund by hand")
+def settle_by_hand(
+    *, refund_id: UUID, staff_id: UUID, evidence: str, second: Second | None = None
+) -> None:
     """The customer has the money in another way; what shows it is kept.
 
     Raises:
         ValidationFailed: without evidence.
         RefundNotFound, InvalidState: it is not in the hands of staff.
         RefundExceedsBalance: its money went back in another way since.
+        ApprovalRequired: nobody agreed yet that so much is handed out.
     """
     if not evidence.strip():
         raise ValidationFailed(evidence="Say what shows that the customer has it.")
@@ -104,6 +132,8 @@ def settle_by_hand(*, refund_id: UUID, staff_id: UUID, evidence: str) -> None:
     if not can_be_settled(refund):
         raise InvalidState("It may have arrived: look at Stripe twice, then decide.")
     _require_money(refund)
+    if second or not (refund.is_payout and refund.approved_by_id):
+        require_two_for(refund, staff_id=staff_id, second=second)
     move_refund(
         refund,
         RefundStatus.RESOLVED_OUT_OF_BAND,
@@ -116,8 +146,10 @@ def settle_by_hand(*, refund_id: UUID, staff_id: UUID, evidence: str) -> None:
     publish_refund("payments.refund_paid_otherwise", payable, refund)
 
 
-@retry_on_conflict
-def hand_to_front_desk(*, refund_id: UUID, staff_id: UUID) -> None:
+@by_two("hand_to_front_desk", "Let the front desk pay out")
+def hand_to_front_desk(
+    *, refund_id: UUID, staff_id: UUID, second: Second | None = None
+) -> None:
     """The card does not take it: let the front desk pay it out.
 
     Only when it surely did not arrive: it failed, or Stripe was asked twice.
@@ -125,11 +157,13 @@ def hand_to_front_desk(*, refund_id: UUID, staff_id: UUID) -> None:
     Raises:
         RefundNotFound, InvalidState: it may still arrive by itself.
         RefundExceedsBalance: its money went back in another way since.
+        ApprovalRequired: it is more than one person may let go.
     """
     payable, refund = _lock(refund_id)
     if not can_be_paid_out(refund):
         raise InvalidState("It may have arrived: look at Stripe twice, then decide.")
     _require_money(refund)
+    require_two_for(refund, staff_id=staff_id, second=second)
     actor = audit.Actor.staff(staff_id)
     move_refund(refund, RefundStatus.NEEDS_STAFF, actor=actor, is_payout=True)
     recount(payable)

@@ -16,6 +16,7 @@ from payments.errors import (
 from payments.locks import lock_payable
 from payments.models import CardPayment, Dispute, OfflinePayment, Payable, Refund
 from payments.services import troubles
+from payments.services.four_eyes import Second, by_two, require_two
 from payments.services.payables import charge, recount
 from payments.states import (
     DONE_REFUNDS,
@@ -29,7 +30,7 @@ from payments.states import (
 )
 from recovery import audit, violations
 from slotbase.lib.clock import Now
-from slotbase.lib.db import retry_on_conflict, transaction_required
+from slotbase.lib.db import transaction_required
 from slotbase.lib.enqueue import after_commit
 from slotbase.lib.errors import ValidationFailed
 from slotbase.lib.ids import uuid7
@@ -222,7 +223,7 @@ def has_open_dispute(payment: Payment) -> bool:
     ).exists()
 
 
-@retry_on_conflict
+@by_two("refund_amount", "Refund")
 def refund_amount(
     *,
     payment_id: UUID,
@@ -230,6 +231,7 @@ def refund_amount(
     staff_id: UUID,
     version: int,
     stays_owed: bool = False,
+    second: Second | None = None,
 ) -> Refund:
     """Staff give back all or part of one payment; `version` is the payable's they saw.
 
@@ -238,6 +240,7 @@ def refund_amount(
     Raises:
         PaymentNotFound: there is none, or it did not succeed.
         PayableHasChanged: somebody did something with its money meanwhile.
+        ApprovalRequired: it is more than one person may give back.
         ValidationFailed, PaymentDisputed, RefundExceedsBalance: as `request_refund`.
     """
     payment = find_payment(payment_id)
@@ -253,6 +256,7 @@ def refund_amount(
     )
     if not stays_owed:
         charge(payable, LineKind.WAIVER, due_before - payable.due_minor)
+    require_two(payable, [refund], staff_id=staff_id, second=second)
     return refund
 
 

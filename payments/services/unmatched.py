@@ -7,6 +7,7 @@ from payments.errors import PayableNotFound, PaymentNotFound
 from payments.locks import lock_payable
 from payments.models import CardPayment, Payable
 from payments.services.disputes import record_dispute
+from payments.services.four_eyes import Second, by_two, require_two
 from payments.services.intents import find_card_payment, take_in
 from payments.services.payables import call_off_card_payments, open_payable
 from payments.services.refund_calls import record_refund
@@ -55,8 +56,9 @@ def refund_unmatched(*, intent_id: str, staff_id: UUID) -> None:
 
     Raises:
         PaymentNotFound, InvalidState: Stripe has none, or it is ours already.
+        ApprovalRequired: it is more than one person may give back.
     """
-    _refund(_ask(intent_id), audit.Actor.staff(staff_id))
+    _refund(intent_id=intent_id, found=_ask(intent_id), staff_id=staff_id)
 
 
 def _ask(intent_id: str) -> Found:
@@ -85,14 +87,22 @@ def _link(found: Found, reference: str, staff_id: UUID) -> None:
     _adopt(lock_payable(payable.pk), found, audit.Actor.staff(staff_id))
 
 
-@retry_on_conflict
-def _refund(found: Found, actor: audit.Actor) -> None:
+@by_two(
+    "refund_unmatched",
+    "Refund what belongs to nothing",
+    look=lambda asked: {"found": _ask(asked["intent_id"])},
+)
+def _refund(
+    *, intent_id: str, found: Found, staff_id: UUID, second: Second | None = None
+) -> None:
     """A payable that owes nothing and knows nobody: all that is left is too much."""
-    intent = found.intent
+    intent, actor = found.intent, audit.Actor.staff(staff_id)
     nobodys = Payable(title=f"Payment {intent.id}"[:200], currency=intent.currency)
     open_payable(nobodys, price_minor=0, actor=actor)
     _adopt(nobodys, found, actor)
-    request_excess(nobodys, reason=RefundReason.STAFF, actor=actor)
+    refunds = request_excess(nobodys, reason=RefundReason.STAFF, actor=actor)
+    about = ("paymentintent", intent_id)
+    require_two(nobodys, refunds, staff_id=staff_id, second=second, about=about)
 
 
 @transaction_required

@@ -2,6 +2,7 @@
 
 from recovery.admin import (
     alerts,
+    approvals,
     cases,
     dead_letters,
     engines,
@@ -12,6 +13,7 @@ from recovery.admin import (
 
 __all__ = (
     "alerts",
+    "approvals",
     "cases",
     "dead_letters",
     "engines",

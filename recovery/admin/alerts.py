@@ -15,12 +15,12 @@ from recovery.backoffice import (
     HISTORY,
     ActingAdmin,
     RowAction,
-    ValueFilter,
     Wish,
     format_payload,
     say_action,
     say_duration,
 )
+from recovery.lists import ValueFilter
 from recovery.models import Alert, AlertNotice, NoticeDelivery
 from recovery.states import AlertStatus
 from slotbase.lib.backoffice import BackOfficeAdmin, BackOfficeInline, ConditionFilter

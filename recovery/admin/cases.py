@@ -23,8 +23,6 @@ from recovery.backoffice import (
     PAYLOAD,
     ActingAdmin,
     RowAction,
-    ValueFilter,
-    do_to_each,
     format_received,
     format_subject,
     names_of_actors,
@@ -33,6 +31,7 @@ from recovery.backoffice import (
     staff_id_of,
 )
 from recovery.errors import CaseHasChanged
+from recovery.lists import ValueFilter, do_to_each
 from recovery.models import AuditEntry, Case, InboxEvent, WebhookFailure
 from recovery.runbooks import read_runbook, runbook_url
 from recovery.states import CaseSeverity, CaseStatus
@@ -41,11 +40,12 @@ from slotbase.lib.backoffice import (
     ConditionFilter,
     ModelAdmin,
     OwnRowsFilter,
-    sees_all_venues,
+    of_own_venues,
 )
 from slotbase.lib.clock import Now
 from slotbase.lib.columns import (
     badge,
+    contact,
     follow,
     format_moment,
     format_state,
@@ -54,8 +54,7 @@ from slotbase.lib.columns import (
 from slotbase.lib.errors import DomainError
 from slotbase.lib.money import format_money
 
-#: Who looks after cases that are about no venue, beside those who see all of them.
-SUPPORT = ("support", "support_lead")
+CONTACT = ("phone", "e_mail")
 CLOSED = (CaseStatus.RESOLVED, CaseStatus.DISCARDED)
 
 
@@ -145,14 +144,8 @@ class OwnVenuesAdmin(BackOfficeAdmin[Any]):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """What this person may see."""
-        rows, user = super().get_queryset(request), cast("Any", request.user)
-        if sees_all_venues(user):
-            return rows
-        path = self.path_to_venue
-        are_theirs = Q(**{f"{path}__in": user.venues.all()})
-        if user.groups.filter(name__in=SUPPORT).exists():
-            are_theirs |= Q(**{f"{path}__isnull": True})
-        return rows.filter(are_theirs)
+        rows = super().get_queryset(request)
+        return of_own_venues(rows, request.user, self.path_to_venue)
 
     def history_view(
         self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any
@@ -207,8 +200,8 @@ class CaseAdmin(OwnVenuesAdmin, ActingAdmin[Any]):
             "About",
             {
                 "fields": (
-                    *("kind_in_words", "subject", "customer", "venue"),
-                    *("reference", "amount"),
+                    *("kind_in_words", "subject", "customer", *CONTACT),
+                    *("venue", "reference", "amount"),
                 )
             },
         ),
@@ -221,6 +214,8 @@ class CaseAdmin(OwnVenuesAdmin, ActingAdmin[Any]):
     opened = venue_time("opened_at", "opened")
     seen = venue_time("last_seen_at", "last seen")
     closed = venue_time("closed_at", "closed")
+    phone = contact("customer__phone", "phone")
+    e_mail = contact("customer__email", "e-mail")
 
     # --- Which, and in what order ----------------------------------------------
 
@@ -271,6 +266,10 @@ class CaseAdmin(OwnVenuesAdmin, ActingAdmin[Any]):
 
     # --- What is shown ----------------------------------------------------------
 
+    def whose_contact_data(self, row: Case) -> tuple[str, Any] | None:
+        """The customer's, if it is about one."""
+        return ("user", row.customer_id) if row.customer_id else None
+
     def hidden_fields(
         self, request: HttpRequest, obj: Case | None = None
     ) -> Sequence[str]:
@@ -278,6 +277,8 @@ class CaseAdmin(OwnVenuesAdmin, ActingAdmin[Any]):
         hidden = tuple(super().hidden_fields(request, obj))
         if obj is None:
             return hidden
+        if obj.customer_id is None:
+            hidden += CONTACT
         if not obj.details:
             hidden += ("shown_details",)
         if obj.kind not in _backgrounds:
@@ -476,6 +477,10 @@ class WebhookFailureAdmin(CaseAdmin):
         hidden = tuple(super().hidden_fields(request, obj))
         is_actor = request.user.has_perm(actions.MAY_CLOSE)
         return hidden if is_actor else (*hidden, "payload_shown")
+
+    def whose_contact_data(self, row: Case) -> tuple[str, Any]:
+        """Of whoever the provider told us about: it is the webhook that is read."""
+        return row.subject_type, row.subject_id
 
     @admin.display(description="webhook is")
     def webhook_state(self, case: Case) -> SafeString | str:

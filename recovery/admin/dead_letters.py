@@ -8,14 +8,8 @@ from django.http import HttpRequest
 
 from recovery import dead_letters
 from recovery.admin.engines import DueRowAdmin
-from recovery.backoffice import (
-    HISTORY,
-    RecentValuesFilter,
-    RowAction,
-    Wish,
-    do_to_each,
-    staff_id_of,
-)
+from recovery.backoffice import HISTORY, RowAction, Wish, staff_id_of
+from recovery.lists import RecentValuesFilter, do_to_each
 from recovery.models import DeadLetter
 from recovery.states import DeadLetterStatus
 from slotbase.lib.backoffice import ConditionFilter

@@ -21,16 +21,15 @@ from recovery.backoffice import (
     HISTORY,
     PAYLOAD,
     ActingAdmin,
-    RecentValuesFilter,
     RowAction,
     Wish,
-    do_to_each,
     format_payload,
     format_received,
     format_subject,
     say_duration,
     staff_id_of,
 )
+from recovery.lists import RecentValuesFilter, do_to_each
 from recovery.models import Case, EventDelivery, Heartbeat, InboxEvent, OutboxEvent
 from recovery.outbox import subscribers
 from recovery.states import DeliveryStatus
@@ -201,6 +200,10 @@ class InboxEventAdmin(DueRowAdmin):
         hidden = tuple(super().hidden_fields(request, obj))
         may_act = self.has_replay_permission(request)
         return hidden if may_act else (*hidden, "payload_shown")
+
+    def whose_contact_data(self, row: InboxEvent) -> tuple[str, Any]:
+        """Of whoever the provider told us about: it is the webhook that was read."""
+        return self.audit_subject, row.pk
 
     def has_replay_permission(self, request: HttpRequest) -> bool:
         """Whether this person may let webhooks be processed again."""

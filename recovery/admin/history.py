@@ -13,7 +13,6 @@ from django_celery_beat import models as beat
 from recovery.backoffice import (
     HISTORY,
     AuditedAdmin,
-    RecentValuesFilter,
     format_move,
     format_request,
     format_subject,
@@ -21,6 +20,7 @@ from recovery.backoffice import (
     say_action,
     subjects_with_a_page,
 )
+from recovery.lists import RecentValuesFilter
 from recovery.models import AuditEntry
 from slotbase.lib.backoffice import BackOfficeAdmin, CappedPaginator
 from slotbase.lib.columns import venue_time

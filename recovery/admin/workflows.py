@@ -11,14 +11,8 @@ from recovery import runs
 from recovery.admin.actions import MAY_RUN
 from recovery.admin.cases import OwnVenuesAdmin
 from recovery.admin.engines import DueRowAdmin
-from recovery.backoffice import (
-    HISTORY,
-    RecentValuesFilter,
-    RowAction,
-    Wish,
-    format_payload,
-    format_subject,
-)
+from recovery.backoffice import HISTORY, RowAction, Wish, format_payload, format_subject
+from recovery.lists import RecentValuesFilter
 from recovery.models import WorkflowRun, WorkflowStep
 from recovery.states import RunStatus
 from slotbase.lib.backoffice import BackOfficeInline, ConditionFilter

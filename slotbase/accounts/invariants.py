@@ -11,3 +11,12 @@ register(
         is_safety=False,
     ),
 )
+
+register(
+    Invariant(
+        "I11.erasure",
+        "Whoever asked for it is erased within five minutes of when it was due.",
+        overdue("accounts_erasure"),
+        is_safety=False,
+    ),
+)

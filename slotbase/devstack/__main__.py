@@ -1,10 +1,11 @@
-"""python -m slotbase.devstack: run, up, down, clean, clock."""
+"""python -m slotbase.devstack: run, up, down, clean, clock, code."""
 
 import os
 import sys
 from functools import partial
 
 from slotbase.devstack.clock import move_clock
+from slotbase.devstack.codes import current_code
 from slotbase.devstack.errors import StackError
 from slotbase.devstack.postgres import Postgres
 from slotbase.devstack.postgres_binaries import remove_unused_copies
@@ -22,7 +23,8 @@ USAGE = """usage: python -m slotbase.devstack COMMAND
   up               start everything in the background, return when it is healthy
   down             stop everything
   clean            stop everything and delete its data
-  clock CHANGE     move the product's clock: +1d, -30m, +300s, or reset"""
+  clock CHANGE     move the product's clock: +1d, -30m, +300s, or reset
+  code             the code with which the demo's staff sign in now"""
 
 
 def main(arguments: list[str]) -> int:
@@ -50,6 +52,8 @@ def _dispatch(arguments: list[str], state: State) -> int:
             _clean(state)
         case ["clock", change]:
             move_clock(_owner_url(state), change)
+        case ["code"]:
+            print(current_code())
         case _:
             print(USAGE, file=sys.stderr)
             return 2

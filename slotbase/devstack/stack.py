@@ -19,7 +19,7 @@ from slotbase.devstack.state import CHECKOUT, State
 from slotbase.devstack.valkey import Valkey
 
 #: Whose webhooks the sandbox sends to the product.
-HOOKS = ("stripe", "resend")
+HOOKS = ("stripe", "resend", "clerk")
 QUEUES = "money,inbox,bookings,email,push,ai,default"
 
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
+from slotbase.devstack.codes import current_code
 from slotbase.devstack.loopback import get_json, post_json
 from slotbase.devstack.run_env import read_run_env
 from slotbase.devstack.state import State, read_json
@@ -34,6 +35,8 @@ def _people(demo: dict[str, Any]) -> Iterator[str]:
     for person in demo.get("staff", []):
         login = f"{person['username']} / {person['password']}"
         yield f"  {login:<32} {person.get('group', '')}"
+    yield f"  and this code: {current_code()}; in a moment another, each works once:"
+    yield "    .venv/bin/python -m slotbase.devstack code"
     yield "Customers (API):"
     for person in demo.get("customers", []):
         yield f"  {person['clerk_id']:<32} {person.get('name', '')}"

@@ -24,6 +24,8 @@ DO = {
     "workflows": "Each has a case: work on it in the back office.",
     "dead_letters": "Look at Dead letters in the back office, and work on their cases"
     " (docs/runbooks/dead-letter.md).",
+    "sign_in": "See whether CLERK_JWKS_URL leads to Clerk's keys, and workers and beat"
+    " live; docs/explanation/when-clerk-is-down.md says what works meanwhile.",
     "cases": "Work on these cases in the back office; each links to what to do.",
 }
 OF_A_PROVIDER = (

@@ -24,6 +24,7 @@ from django.http import HttpRequest
 from django.utils.functional import cached_property
 
 from slotbase.lib.columns import follow
+from slotbase.lib.typed import guard
 
 Row = TypeVar("Row", bound=Model)
 Parent = TypeVar("Parent", bound=Model)
@@ -46,6 +47,8 @@ else:  # Django's own cannot be subscripted at run time
 
 SEE_CONTACT_DATA = "accounts.see_contact_data"
 GROUPS_OF_ALL_VENUES = ("operations", "auditor")
+# They see what belongs to no venue.
+SUPPORT = ("support", "support_lead")
 MIN_SEARCH_LENGTH = 3
 
 # The browser's own pickers: no script, and good on a phone.
@@ -102,7 +105,15 @@ class OwnRowsFilter(admin.RelatedFieldListFilter):
         return [(str(row.pk), str(row)) for row in page.get_queryset(request)]
 
 
-class BackOfficeAdmin(ModelAdmin[Row]):
+class GuardedFields:
+    """What is typed into a page is refused as in any other form."""
+
+    def formfield_for_dbfield(self, *args: Any, **kwargs: Any) -> Any:
+        """The field of a column."""
+        return guard(super().formfield_for_dbfield(*args, **kwargs))  # type: ignore[misc]
+
+
+class BackOfficeAdmin(GuardedFields, ModelAdmin[Row]):
     """The base of all pages; `fieldsets` lists all that a page shows."""
 
     #: From a row to its venue, such as `resource__venue`; empty if it has none.
@@ -263,7 +274,7 @@ class BackOfficeAdmin(ModelAdmin[Row]):
         return zone
 
 
-class BackOfficeInline(TabularInline[Row, Parent]):
+class BackOfficeInline(GuardedFields, TabularInline[Row, Parent]):
     """Rows below their parent: seen by all who see it, changed only if allowed here."""
 
     extra = 0
@@ -283,3 +294,22 @@ def sees_all_venues(user: Any) -> bool:
     """Whether a person is not bound to venues."""
     groups = user.groups.filter(name__in=GROUPS_OF_ALL_VENUES)
     return bool(user.is_superuser or groups.exists())
+
+
+def of_own_venues(rows: QuerySet[Any], user: Any, path: str) -> QuerySet[Any]:
+    """Those of the venues where a person works; of no venue, for support."""
+    if sees_all_venues(user):
+        return rows
+    are_theirs = Q(**{f"{path}__in": user.venues.all()})
+    if user.groups.filter(name__in=SUPPORT).exists():
+        are_theirs |= Q(**{f"{path}__isnull": True})
+    return rows.filter(are_theirs)
+
+
+def works_at(user: Any, venue_id: int | None) -> bool:
+    """Whether a person sees what belongs to this venue, or to none."""
+    if sees_all_venues(user):
+        return True
+    if venue_id is None:
+        return bool(user.groups.filter(name__in=SUPPORT).exists())
+    return bool(user.venues.filter(pk=venue_id).exists())

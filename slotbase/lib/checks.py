@@ -9,7 +9,8 @@ from django.conf import settings
 from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 
-from slotbase.lib import failpoints
+from slotbase.lib import egress, failpoints, pem
+from slotbase.lib.redaction import SECRETS
 
 log = structlog.get_logger(__name__)
 
@@ -19,6 +20,8 @@ RANGES: dict[str, tuple[float, float]] = {
     "HOLD_TTL_SECONDS": (1, DAY),
     "HOLD_EXPIRING_SECONDS": (15, DAY),
     "MAX_ACTIVE_HOLDS": (1, 1000),
+    "MAX_UNUSED_HOLDS": (1, 1000),
+    "UNUSED_HOLDS_SECONDS": (0, DAY),
     "WAITLIST_OFFER_SECONDS": (1, DAY),
     "OFFER_EXPIRING_SECONDS": (15, DAY),
     "MAX_WAITLIST_ENTRIES": (1, 1000),
@@ -27,6 +30,9 @@ RANGES: dict[str, tuple[float, float]] = {
     "LATE_RECLAIM_SECONDS": (0, DAY),
     "REMINDER_HOURS_BEFORE": (1, 24 * 30),
     "REFUND_ALERT_MAJOR": (0, 1_000_000_000),
+    "FOUR_EYES_MAJOR": (0, 1_000_000_000),
+    "APPROVAL_SECONDS": (60, 7 * DAY),
+    "OFFLINE_PAYMENT_MAX_MAJOR": (1, 1_000_000_000),
     # Whoever waits for a webhook that was lost waits so long.
     "RECONCILE_AFTER_SECONDS": (10, 3600),
     "STRIPE_RECONCILE_SECONDS": (60, DAY),
@@ -41,17 +47,34 @@ RANGES: dict[str, tuple[float, float]] = {
     "DEAD_LETTER_RETENTION_DAYS": (1, 36_500),
     "HOLD_RETENTION_DAYS": (1, 36_500),
     "NOTIFICATION_RETENTION_DAYS": (2, 36_500),
+    "INBOX_RETENTION_DAYS": (1, 36_500),
+    "ERASE_AFTER_REFUND_DAYS": (0, 3650),
     "PUSH_TTL_SECONDS": (60, 28 * DAY),
     "MAX_DEVICES": (1, 1000),
     "ALERT_RETENTION_DAYS": (1, 36_500),
     "MAX_BODY_BYTES": (1024, 10 * 1024 * 1024),
     "THROTTLE_USER_PER_MINUTE": (1, 10_000_000),
     "THROTTLE_ADDRESS_PER_MINUTE": (1, 10_000_000),
+    "THROTTLE_EXPORTS_PER_MINUTE": (1, 10_000_000),
     "THROTTLE_HOLDS_PER_MINUTE": (1, 10_000_000),
+    "THROTTLE_SHARED_ADDRESS_PER_MINUTE": (1, 10_000_000),
+    # What Stripe sends after an outage of ours must pass.
+    "THROTTLE_WEBHOOKS_PER_MINUTE": (600, 10_000_000),
+    "THROTTLE_GLOBAL_PER_MINUTE": (1, 100_000_000),
     "NUM_PROXIES": (0, 10),
     "CLERK_KEYS_REFRESH_SECONDS": (10, 300),
     "CLERK_KEYS_MAX_AGE_SECONDS": (300, 7 * DAY),
     "CLERK_MAX_TOKEN_SECONDS": (60, DAY),
+    "STAFF_SESSION_SECONDS": (300, DAY),
+    "STAFF_IDLE_SECONDS": (60, 12 * 3600),
+    "STEP_UP_SECONDS": (60, 3600),
+    "SIGN_IN_GUESSES": (2, 10),
+    "SIGN_IN_GUESSES_PER_ADDRESS": (10, 1000),
+    "SIGN_IN_GUESSES_PER_LOGIN": (10, 1000),
+    "SIGN_IN_CODES_PER_LOGIN": (5, 100),
+    # Counters are kept for a day.
+    "SIGN_IN_BLOCK_SECONDS": (60, 6 * 3600),
+    "CLERK_GRACE_SECONDS": (0, 900),
     "PROVIDER_CONNECT_SECONDS": (0.1, 10),
     # A request is answered within ten seconds.
     "PROVIDER_TIMEOUT_SECONDS": (0.1, 10),
@@ -59,7 +82,12 @@ RANGES: dict[str, tuple[float, float]] = {
     "PROVIDER_WORKER_TIMEOUT_SECONDS": (0.1, 60),
     "WEB_THREADS": (1, 1000),
 }
+# Of secrets that everybody can read in the repository: of the demo, and of tests.
+PUBLISHED = re.compile(
+    r"_sandbox|slotbase-sandbox|c2FuZGJveC|only-for-tests|of-the-demo"
+)
 ADDRESS = re.compile(r"[^\s@,<>]+@[^\s@,<>]+")
+MOST_KEYS = 4  # each is tried with a token whose key nobody knows
 LOOPBACK = {"localhost", "127.0.0.1", "[::1]"}
 
 
@@ -73,8 +101,10 @@ def refuse_unsafe_settings() -> None:
         return
     problems = [
         *_unsafe_web(),
+        *_unsafe_secrets(),
         *_unsafe_failpoints(),
         *_unsafe_sign_in(),
+        *_unsafe_addresses(),
         *_unsafe_payments(),
         *_unsafe_push(),
         *_unsafe_operations(),
@@ -129,6 +159,17 @@ def _unsafe_web() -> Iterator[str]:
         yield "HTTPS_ONLY: may be off with ALLOWED_HOSTS of this computer only."
 
 
+def _unsafe_secrets() -> Iterator[str]:
+    for name in () if settings.DEMO else SECRETS:
+        value = getattr(settings, name)
+        if PUBLISHED.search(value if isinstance(value, str) else " ".join(value)):
+            yield f"{name}: the one of the demo, which everybody knows."
+    if settings.STRIPE_LIVEMODE and settings.DEMO:
+        yield "STRIPE_SECRET_KEY: a live one, and this is a DEMO."
+    if settings.STRIPE_LIVEMODE and settings.CLERK_SECRET_KEY.startswith("sk_test_"):
+        yield "STRIPE_SECRET_KEY: a live one, while CLERK_SECRET_KEY is of tests."
+
+
 def _unsafe_failpoints() -> Iterator[str]:
     if settings.FAILPOINTS and not settings.DEMO:
         yield "FAILPOINTS: only with DEMO."
@@ -139,21 +180,38 @@ def _unsafe_failpoints() -> Iterator[str]:
 
 
 def _unsafe_sign_in() -> Iterator[str]:
-    for name in ("CLERK_JWKS_URL", "CLERK_ISSUER", "CLERK_AUTHORIZED_PARTIES"):
+    for name in ("CLERK_ISSUER", "CLERK_AUTHORIZED_PARTIES"):
         if not getattr(settings, name):
             yield f"{name}: set it, or no customer can sign in."
+    if not settings.CLERK_JWKS_URL and not settings.CLERK_JWT_KEYS:
+        yield "CLERK_JWKS_URL: set it or CLERK_JWT_KEYS, or no customer can sign in."
+    if not _are_public_keys(settings.CLERK_JWT_KEYS):
+        yield "CLERK_JWT_KEYS: up to 4 RSA keys in PEM, of 2048 bits or more."
     if "*" in settings.CLERK_AUTHORIZED_PARTIES:
         yield "CLERK_AUTHORIZED_PARTIES: name the origins of your apps, without '*'."
-    for name in ("CLERK_JWKS_URL", "CLERK_ISSUER"):
-        value = getattr(settings, name)
-        if value and not settings.DEMO and not value.startswith("https://"):
-            yield f"{name}: must be https."
+    issuer = settings.CLERK_ISSUER
+    if issuer and not settings.DEMO and not issuer.startswith("https://"):
+        yield "CLERK_ISSUER: must be https."
+
+
+def _unsafe_addresses() -> Iterator[str]:
+    if settings.DEMO:
+        return
+    for name, address in egress.read_addresses():
+        # That it is missing was told: nobody could sign in.
+        is_told = name == "CLERK_JWKS_URL" and not address
+        if not is_told and (fault := egress.find_fault(address)):
+            yield f"{name}: {fault}"
+
+
+def _are_public_keys(texts: list[str]) -> bool:
+    try:
+        return len([pem.read_public_key(text) for text in texts]) <= MOST_KEYS
+    except ValueError:
+        return False
 
 
 def _unsafe_payments() -> Iterator[str]:
-    is_https = settings.STRIPE_API_BASE.startswith("https://")
-    if not is_https and not settings.DEMO:
-        yield "STRIPE_API_BASE: must be https."
     if not re.fullmatch(r"[\w.-]{1,40}", settings.SLOTBASE_ENV, re.ASCII):
         yield "SLOTBASE_ENV: 1 to 40 letters, digits, '.', '_' or '-'."
     moments = settings.REFUND_RETRY_SECONDS
@@ -162,9 +220,6 @@ def _unsafe_payments() -> Iterator[str]:
 
 
 def _unsafe_push() -> Iterator[str]:
-    is_https = settings.FCM_API_URL.startswith("https://")
-    if not is_https and not settings.DEMO:
-        yield "FCM_API_URL: must be https."
     waits = settings.PUSH_RETRY_SECONDS
     if not waits or min(waits) < 1:
         yield "PUSH_RETRY_SECONDS: one wait or more, each of a second or more."
@@ -179,9 +234,6 @@ def _unsafe_operations() -> Iterator[str]:
 
 
 def _unsafe_alerts() -> Iterator[str]:
-    url = settings.ALERT_WEBHOOK_URL
-    if url and not settings.DEMO and not url.startswith("https://"):
-        yield "ALERT_WEBHOOK_URL: must be https."
     if not all(ADDRESS.fullmatch(each) for each in settings.ALERT_EMAIL_TO):
         yield "ALERT_EMAIL_TO: addresses like a@example.com, comma-separated."
     if not settings.ALERT_RETRY_SECONDS or min(settings.ALERT_RETRY_SECONDS) < 1:

@@ -14,6 +14,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from slotbase.lib.masking import mask_contact
 from slotbase.lib.money import format_money
 
 # Django calls a column with its page, of which we use `zone_of`, and a row.
@@ -89,12 +90,32 @@ def venue_slot(label: str = "when") -> Column:
 def money(
     field: str = "price_minor", *, currency: str = "currency", label: str = "price"
 ) -> Column:
-    """An amount in minor units; `currency` is the path to its currency."""
+    """An amount in minor units, if any; `currency` is the path to its currency."""
 
     @admin.display(ordering=field, description=label)
-    def column(_: Any, row: Any) -> SafeString:
-        words = format_money(getattr(row, field), follow(row, currency))
+    def column(page: Any, row: Any) -> SafeString:
+        amount = getattr(row, field)
+        if amount is None:
+            return SafeString(page.get_empty_value_display())
+        words = format_money(amount, follow(row, currency))
         return format_html('<span class="money">{}</span>', words)
+
+    return column
+
+
+def contact(path: str, label: str) -> Column:
+    """An address or a number, masked unless the page was asked to show it.
+
+    Never sorted by: the order of a list would tell what the mask hides.
+    """
+
+    @admin.display(description=label)
+    def column(page: Any, row: Any) -> Any:
+        value = follow(row, path)
+        if not value:
+            return page.get_empty_value_display()
+        is_shown = getattr(row, "sees_contact_data", False)
+        return value if is_shown else mask_contact(value)
 
     return column
 

@@ -19,7 +19,7 @@ class DomainError(Exception):
     status: ClassVar[int]
     title: ClassVar[str]
     retryable: ClassVar[bool] = False
-    retry_after: ClassVar[int | None] = None
+    retry_after: int | None = None
 
     def __init__(self, detail: str = "", **extra: Any) -> None:
         super().__init__(detail or self.title)

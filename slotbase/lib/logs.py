@@ -1,28 +1,20 @@
 """Logs: one JSON object a line on standard error, with the request id, no bodies.
 
-Of requests that failed there is the path, without what is a key in it.
+Of requests that failed there is the path. What is a key, a secret or personal is
+blanked in every line, whoever wrote it (slotbase/lib/redaction.py).
 """
 
 import logging
-import re
 import sys
 from typing import Any
 
 import structlog
 
+from slotbase.lib.redaction import redact
+
 
 def _is_news(line: logging.LogRecord) -> bool:
     return "Sending due task" not in str(line.msg)
-
-
-#: Whoever has a link of a mail may choose for its customer.
-_LINK = re.compile(r"(/unsubscribe/)[^/\s\"']+")
-
-
-def _cut_links(_logger: Any, _method: str, line: Any) -> Any:
-    for part in {"event", "exception"} & {*line}:
-        line[part] = _LINK.sub(r"\1...", str(line[part]))
-    return line
 
 
 def configure(options: dict[str, Any]) -> None:
@@ -32,7 +24,7 @@ def configure(options: dict[str, Any]) -> None:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
-        _cut_links,
+        redact,
     ]
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],

@@ -1,12 +1,13 @@
-"""What others sent us, shown without what identifies a person.
+"""What is shown without what identifies a person: addresses, and what others sent us.
 
-What is harmless is listed; anything else is hidden, and so is what a provider adds
-tomorrow.
+Of what others sent, what is harmless is listed; anything else is hidden, and so is what
+a provider adds tomorrow.
 """
 
 from typing import Any
 
 HIDDEN = "\N{BULLET}\N{BULLET}\N{BULLET}"
+LONG_ENOUGH = 4
 #: Names of fields whose text is of machines: ids end in `_id` or stand under these.
 _HARMLESS = frozenset(
     (
@@ -19,6 +20,15 @@ _HARMLESS = frozenset(
         *("cancellation_reason", "slotbase_env", "card_payment", "payable"),
     )
 )
+
+
+def mask_contact(value: str) -> str:
+    """`a•••@e•••` or `•••01`: enough to tell it from others, too little to use it."""
+    name, at, host = value.partition("@")
+    if at:
+        return f"{name[:1]}{HIDDEN}@{host[:1]}{HIDDEN}"
+    end = value[-2:] if len(value) > LONG_ENOUGH else ""
+    return f"{HIDDEN}{end}" if value else ""
 
 
 def mask(value: Any, *, name: str = "") -> Any:

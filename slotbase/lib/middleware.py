@@ -9,6 +9,7 @@ from django.middleware.common import CommonMiddleware
 from slotbase.lib import request_id as ids
 from slotbase.lib.api.problems import (
     INVALID,
+    NOT_ALLOWED,
     TOO_LARGE,
     kind_of,
     problem_json,
@@ -19,6 +20,7 @@ from slotbase.lib.threads import Busy, threads
 
 Handler = Callable[[HttpRequest], HttpResponse]
 
+METHODS_OF_PAGES = ("GET", "HEAD", "POST")
 ASKS_NOBODY = "/health/live"
 BUSY = "Too many requests wait here at the moment."
 
@@ -35,6 +37,20 @@ CONTENT_SECURITY_POLICY = "; ".join(
         "frame-ancestors 'none'",
     ]
 )
+
+#: Of every answer; a view may say something stricter of its own.
+SECURITY_HEADERS = {
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=()",
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "X-Robots-Tag": "noindex, nofollow",
+}
+#: What anybody may keep: the same for everybody.
+FOR_EVERYBODY = ("/static/", "/api/docs/", "/api/schema/", "/favicon.ico")
 
 
 def request_id(get_response: Handler) -> Handler:
@@ -109,12 +125,35 @@ class AppendSlash(CommonMiddleware):
         status_code = 308
 
 
-def content_security_policy(get_response: Handler) -> Handler:
-    """Allow pages nothing but our own files: no inline script, no inline style."""
+def security_headers(get_response: Handler) -> Handler:
+    """Allow pages nothing but our own files, and nobody to keep what is private."""
 
     def handle(request: HttpRequest) -> HttpResponse:
         response = get_response(request)
-        response.setdefault("Content-Security-Policy", CONTENT_SECURITY_POLICY)
+        for name, value in SECURITY_HEADERS.items():
+            response.setdefault(name, value)
+        if not request.path_info.startswith(FOR_EVERYBODY):
+            response.setdefault("Cache-Control", "no-store")
         return response
+
+    return handle
+
+
+def known_methods(get_response: Handler) -> Handler:
+    """Refuse methods that show a request to whoever sent it, or make a tunnel.
+
+    And, of the back office, all but those of pages: Django's admin takes them for GET.
+    The API knows the methods of each address, and names them.
+    """
+
+    def handle(request: HttpRequest) -> HttpResponse:
+        is_page = request.path_info.startswith("/admin/")
+        is_ours = not request.path_info.startswith("/api/v1/")
+        is_odd = is_ours and request.method in {"TRACE", "TRACK", "CONNECT"}
+        if not is_odd and not (is_page and request.method not in METHODS_OF_PAGES):
+            return get_response(request)
+        answer = refuse(request, NOT_ALLOWED)
+        answer["Allow"] = ", ".join(METHODS_OF_PAGES)
+        return answer
 
     return handle

@@ -32,6 +32,19 @@ def unseal(sealed: str) -> str:
         raise Unreadable from None
 
 
+def reseal(sealed: str) -> str:
+    """The same under SECRET_KEY, so that no fallback is needed; as it is if it was.
+
+    Raises:
+        Unreadable: under no key, or nothing was sealed at all.
+    """
+    try:
+        Fernet(_derive(settings.SECRET_KEY)).decrypt(sealed.encode())
+    except InvalidToken:
+        return seal(unseal(sealed))
+    return sealed
+
+
 def is_sealed(text: str) -> bool:
     """Whether it looks as if `seal` had made it, under whatever key."""
     try:

@@ -1,4 +1,8 @@
-"""What our own HTTP clients share: what an answer means, and a body read in time."""
+"""What all HTTP clients share: how they are made, and a body read in time.
+
+Sessions are made here alone. They follow no redirect and take nothing from the
+environment but where certificates are, so that whom they call stands in the settings.
+"""
 
 import os
 import threading
@@ -9,6 +13,7 @@ from typing import Any
 
 import requests
 import urllib3
+from django.conf import settings
 
 from slotbase.providers.errors import Outcome, ProviderError
 
@@ -19,6 +24,45 @@ _BAD_ADDRESS = (
     requests.exceptions.InvalidURL,
 )
 _thread = threading.local()
+
+
+class DirectSession(requests.Session):
+    """A session that goes where it is sent, and nowhere else."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        confine(self)
+
+    def merge_environment_settings(self, *args: Any, **kwargs: Any) -> Any:
+        """Whose certificates are believed is said by the environment, as anywhere."""
+        merged = super().merge_environment_settings(*args, **kwargs)
+        merged["verify"] = _authorities()
+        return merged
+
+
+def confine(session: requests.Session) -> None:
+    """Do the same to a session that an SDK has made."""
+    # No proxy, no password of ~/.netrc.
+    session.trust_env = False
+    proxy = settings.PROVIDER_PROXY_URL
+    session.proxies = {"http": proxy, "https": proxy} if proxy else {}
+    session.verify = _authorities()
+    # Whatever a caller forgets: there is nothing to be followed.
+    session.get_redirect_target = _nowhere  # type: ignore[method-assign, assignment]
+
+
+def _nowhere(_: requests.Response) -> str | None:
+    return None
+
+
+def _authorities() -> str | bool:
+    return os.environ.get("REQUESTS_CA_BUNDLE") or True
+
+
+def request(method: str, url: str, **options: Any) -> requests.Response:
+    """One request, on a connection of its own; the answer is no redirect's target."""
+    with DirectSession() as session:
+        return session.request(method, url, allow_redirects=False, **options)
 
 
 def post_json(  # noqa: PLR0913 - these make a call
@@ -68,7 +112,7 @@ def post_json(  # noqa: PLR0913 - these make a call
 def _session() -> requests.Session:
     """One a thread, to keep its connection; a child of a fork makes its own."""
     if getattr(_thread, "process", None) != os.getpid():
-        _thread.process, _thread.session = os.getpid(), requests.Session()
+        _thread.process, _thread.session = os.getpid(), DirectSession()
     session: requests.Session = _thread.session
     return session
 

@@ -27,10 +27,10 @@ def main() -> None:
         server = SandboxServer(options.port)
     except OSError as error:
         sys.exit(f"sandbox: cannot listen on port {options.port}: {error.strerror}")
-    clerk = Clerk(url=server.url, state_directory=options.state_dir)
     webhooks = Webhooks()
     stripe = Stripe(webhooks=webhooks)
     resend = Resend(webhooks=webhooks)
+    clerk = Clerk(url=server.url, state_directory=options.state_dir, webhooks=webhooks)
     others = [Analytics(), Alerts(), Fcm()]
     server.sandbox = Sandbox([clerk, stripe, resend, *others], webhooks)
     for wish in options.webhook:

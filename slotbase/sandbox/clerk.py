@@ -1,19 +1,36 @@
-"""Clerk, simulated: its key set, its users, and the session tokens of customers."""
+"""Clerk, simulated: its key set, its users, and the session tokens of customers.
+
+What changes is told by webhook, as Clerk does.
+"""
 
 import hmac
+import json
 import os
+import time
+import uuid
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 from urllib.parse import unquote
 
 from slotbase.sandbox.exchange import Reply, Request, Route
-from slotbase.sandbox.fields import ControlError, check_texts, read_object
+from slotbase.sandbox.fields import (
+    ControlError,
+    check_choice,
+    check_text,
+    check_texts,
+    read_object,
+)
 from slotbase.sandbox.keys import KeyRing, SigningKey
 from slotbase.sandbox.people import People
 from slotbase.sandbox.provider import Provider
+from slotbase.sandbox.svix import sign
 from slotbase.sandbox.tokens import Mint, Overrides, read_overrides, read_ttl
+from slotbase.sandbox.webhooks import Webhooks
+
+SESSION_ENDS = ("revoked", "ended", "removed")
 
 _ERRORS = {
     401: ("authentication_invalid", "Invalid authentication"),
@@ -29,7 +46,7 @@ class Clerk(Provider):
 
     name: ClassVar[str] = "clerk"
 
-    def __init__(self, *, url: str, state_directory: Path) -> None:
+    def __init__(self, *, url: str, state_directory: Path, webhooks: Webhooks) -> None:
         parties = os.environ.get("CLERK_AUTHORIZED_PARTIES", "").split(",")
         self._secret = os.environ.get("CLERK_SECRET_KEY") or "sk_test_sandbox"
         self._mint = Mint(
@@ -38,6 +55,7 @@ class Clerk(Provider):
         )
         self._keys = KeyRing(state_directory)
         self._people = People()
+        self._channel = webhooks.channel(self.name, sign)
 
     def routes(self) -> list[Route]:
         """The public key set, and the API, which wants the secret key."""
@@ -48,11 +66,13 @@ class Clerk(Provider):
         ]
 
     def controls(self) -> list[Route]:
-        """Give a customer a token; change the signing key, or a user."""
+        """Give a customer a token; change the signing key, a user or a session."""
         return [
             Route("POST", "/tokens", "mint", self._mint_tokens),
             Route("POST", "/clerk/rotate", "rotate", self._rotate),
             Route("POST", "/clerk/users", "describe_user", self._describe_user),
+            Route("POST", "/clerk/sessions", "end_session", self._end_session),
+            Route("POST", "/clerk/events", "tell", self._tell),
         ]
 
     def error(self, status: int) -> Reply:
@@ -85,8 +105,35 @@ class Clerk(Provider):
         return Reply(200, person.as_clerk_shows_it())
 
     def _describe_user(self, request: Request) -> Reply:
-        person = self._people.describe(request)
-        return Reply(201, person.as_clerk_shows_it() if person else {"gone": True})
+        id_, person = self._people.describe(request)
+        if person is None:
+            self._post("user.deleted", {"object": "user", "id": id_, "deleted": True})
+            return Reply(201, {"gone": True})
+        self._post("user.updated", person.as_clerk_shows_it())
+        return Reply(201, person.as_clerk_shows_it())
+
+    def _end_session(self, request: Request) -> Reply:
+        data = read_object(request, allowed=("id", "status"))
+        id_ = check_text(data.get("id"), "id")
+        status = check_choice(
+            data.get("status", SESSION_ENDS[0]), "status", choices=SESSION_ENDS
+        )
+        about = {"object": "session", "id": id_, "status": status}
+        return Reply(201, {"id": self._post(f"session.{status}", about)})
+
+    def _tell(self, request: Request) -> Reply:
+        """A webhook of any type about anything, also one that is not true."""
+        data = read_object(request, allowed=("type", "data"))
+        type_, about = check_text(data.get("type"), "type"), data.get("data")
+        if not isinstance(about, dict):
+            raise ControlError('data must be an object, such as {"id": "user_alice"}.')
+        return Reply(201, {"id": self._post(type_, about)})
+
+    def _post(self, type_: str, about: Mapping[str, Any]) -> str:
+        id_, now = f"msg_{uuid.uuid4().hex}", int(time.time() * 1000)
+        event = {"object": "event", "type": type_, "timestamp": now, "data": about}
+        self._channel.post(id_, type_, json.dumps(event).encode())
+        return id_
 
     def _knows(self, request: Request) -> bool:
         given = request.headers.get("authorization", "")

@@ -15,7 +15,11 @@ _DEMO = {
     "user_demo_ben": ("Ben", "Brook", "ben@example.com", "+1 212 555 0102"),
     "user_demo_cleo": ("Cleo", "Costa", "cleo@example.com", "+49 30 555 0103"),
 }
-_FIELDS = ("id", "first_name", "last_name", "email", "verified", "phone", "locale")
+_SWITCHES = ("verified", "banned", "locked")
+_FIELDS = (
+    *("id", "first_name", "last_name", "email", "phone", "locale"),
+    *_SWITCHES,
+)
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,8 @@ class Person:
     verified: bool = True
     phone: str = ""
     locale: str | None = None
+    banned: bool = False
+    locked: bool = False
 
     def as_clerk_shows_it(self) -> dict[str, Any]:
         """The user object of Clerk's API."""
@@ -43,7 +49,8 @@ class Person:
             "primary_phone_number_id": phones[0]["id"] if phones else None,
             "email_addresses": emails,
             "phone_numbers": phones,
-            "banned": False,
+            "banned": self.banned,
+            "locked": self.locked,
         }
 
     def _addresses(self) -> list[dict[str, Any]]:
@@ -75,8 +82,8 @@ class People:
         """The person of this id, or None if they are gone."""
         return self._told[id_] if id_ in self._told else _anybody(id_)
 
-    def describe(self, request: Request) -> Person | None:
-        """Change somebody as the request says; None: they are gone now.
+    def describe(self, request: Request) -> tuple[str, Person | None]:
+        """Change somebody as the request says: their id, and None if they are gone now.
 
         Raises:
             ControlError: it does not say whom, or what.
@@ -85,16 +92,16 @@ class People:
         id_ = check_text(data.pop("id", None), "id")
         if data.pop("gone", False) is True:
             self._told[id_] = None
-            return None
+            return id_, None
         _check(data)
         person = replace(self.find(id_) or _anybody(id_), **data)
         self._told[id_] = person
-        return person
+        return id_, person
 
 
 def _check(data: dict[str, Any]) -> None:
     for name, value in data.items():
-        if not isinstance(value, bool if name == "verified" else str):
+        if not isinstance(value, bool if name in _SWITCHES else str):
             raise ControlError(f"{name} is of the wrong type.")
 
 

@@ -23,6 +23,7 @@ def sandbox() -> Iterator[SandboxClient]:
     signing_keys.forget_cached_keys()
     yield client
     client.reset()
+    signing_keys.forget_cached_keys()
 
 
 @pytest.fixture

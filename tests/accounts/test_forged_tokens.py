@@ -6,11 +6,16 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import jwt
 import pytest
+from structlog.testing import capture_logs
 
+from recovery.models import AuditEntry
 from slotbase.accounts.models import User
+from slotbase.sandbox.keys import KeyRing, base64url
 from tests.accounts.conftest import WhoAmI
 from tests.sandbox.client import SandboxClient
+from tests.services import STATE
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("keys")]
 
@@ -59,7 +64,64 @@ def header_is_nested_too_deeply(_: SandboxClient) -> str:
     return f"Bearer {deep}.e30.AAAA"
 
 
+def signed_by_clerk(header: str, body: str) -> Forge:
+    """Texts that Clerk's own key has signed, though Clerk would not."""
+
+    def forge(sandbox: SandboxClient) -> str:
+        kid, claims = (
+            sandbox.kid(),
+            jwt.decode(sandbox.token(SUB), options={"verify_signature": False}),
+        )
+        inner = json.dumps(claims)[1:-1]
+        parts = [
+            base64url((header % kid).encode()),
+            base64url((body % inner).encode()),
+        ]
+        signed = ".".join(parts)
+        signature = KeyRing(STATE / "sandbox").current.sign("RS256", signed.encode())
+        return f"Bearer {signed}.{base64url(signature)}"
+
+    return forge
+
+
+HEADER = '{"alg": "RS256", "typ": "JWT", "kid": "%s"}'
+
+
+def tail(text: str) -> Forge:
+    return lambda sandbox: f"Bearer {sandbox.token(SUB)}{text}"
+
+
+def signed_by_nobody(sandbox: SandboxClient) -> str:
+    return f"Bearer {sandbox.token(SUB).rpartition('.')[0]}."
+
+
 FORGERIES: dict[str, Forge] = {
+    "sub twice": signed_by_clerk(HEADER, '{"sub": "user_victim", %s}'),
+    "sub twice, the wrong one last": signed_by_clerk(HEADER, '{%s, "sub": "victim"}'),
+    "exp twice": signed_by_clerk(HEADER, '{%s, "exp": 99999999999}'),
+    "algorithm twice": signed_by_clerk(
+        '{"alg": "none", "alg": "RS256", "kid": "%s"}', "{%s}"
+    ),
+    "claims are a list": signed_by_clerk(HEADER, "[{%s}]"),
+    "text after the claims": signed_by_clerk(HEADER, "{%s} {}"),
+    "RS384": bearer(alg="RS384"),
+    "algorithm in small letters": headers(alg="rs256"),
+    "type of an ID token": headers(typ="id+jwt"),
+    "bytes after the signature": tail("AAAA"),
+    "signs after the signature": tail("!!"),
+    "padding after the signature": tail("=="),
+    "a fourth part": tail(".AAAA"),
+    "no signature": signed_by_nobody,
+    "kid is empty": headers(kid=""),
+    "kid is a list": headers(kid=["a"]),
+    "kid is SQL": headers(kid="' OR 1=1 --"),
+    "kid is 4 KB": headers(kid="k" * 4096),
+    "exp is true": claims(exp=True),
+    "exp is text of a number": claims(exp="99999999999"),
+    "exp is a huge number": claims(exp=10**30),
+    "exp is no number": claims(exp=float("nan")),
+    "expired, and from another issuer": bearer(ttl=-60, claims={"iss": "https://x.y"}),
+    "expired, and signed by another key": bearer(ttl=-60, key="foreign"),
     "algorithm none": bearer(alg="none"),
     "algorithm None in capitals": bearer(alg="none", headers={"alg": "NONE"}),
     "HS256 with the public key as secret": bearer(alg="HS256"),
@@ -125,6 +187,7 @@ FORGERIES: dict[str, Forge] = {
 def test_a_forgery_is_401_with_the_same_words(
     forge: Forge, sandbox: SandboxClient, who_am_i: WhoAmI
 ) -> None:
+    """F85, S7: refused alike, and nothing is stored."""
     answer = who_am_i(forge(sandbox))
 
     body = answer.json()
@@ -140,10 +203,58 @@ def test_a_forgery_is_401_with_the_same_words(
     }
     assert answer.headers["WWW-Authenticate"] == 'Bearer error="invalid_token"'
     assert not User.objects.exists()
+    assert not AuditEntry.objects.exists()
+
+
+def test_what_is_signed_so_by_hand_is_accepted_without_the_trick(
+    sandbox: SandboxClient, who_am_i: WhoAmI
+) -> None:
+    """The positive control of those that Clerk's own key signed."""
+    assert who_am_i(signed_by_clerk(HEADER, "{%s}")(sandbox)).status_code == 200
 
 
 def test_forgeries_are_many() -> None:
     assert len(FORGERIES) >= 25
+
+
+def test_forgeries_are_refused_as_fast_as_good_tokens_are_accepted(
+    sandbox: SandboxClient, who_am_i: WhoAmI
+) -> None:
+    """F85: none makes us work more than a good one does (the best of a few of each)."""
+    good = [f"Bearer {sandbox.token(SUB)}"]
+    forged = [forge(sandbox) for forge in FORGERIES.values()]
+    # The first unknown key of a minute asks Clerk.
+    who_am_i(bearer(key="foreign")(sandbox))
+
+    slowest = max(fastest_of(who_am_i, header) for header in forged)
+
+    usual = max(fastest_of(who_am_i, header) for header in good)
+    assert slowest < 5 * usual + 0.05
+
+
+def fastest_of(ask: WhoAmI, header: str) -> float:
+    def seconds() -> float:
+        began = time.perf_counter()
+        ask(header)
+        return time.perf_counter() - began
+
+    return min(seconds() for _ in range(4))
+
+
+def test_why_it_was_refused_stands_in_the_log_alone(
+    sandbox: SandboxClient, who_am_i: WhoAmI
+) -> None:
+    """F85: one word of ours, and nothing of the token."""
+    token = sandbox.token(SUB, claims={"azp": "https://mallory.example"})
+
+    with capture_logs() as lines:
+        answer = who_am_i(f"Bearer {token}")
+
+    [line] = [each for each in lines if each["event"] == "sign_in_refused"]
+    assert (line["code"], line["reason"]) == ("token_invalid", "authorized party")
+    assert "authorized" not in answer.content.decode()
+    assert "mallory" not in json.dumps(lines)
+    assert token not in json.dumps(lines)
 
 
 @pytest.mark.parametrize("ttl", [-6, -86400])

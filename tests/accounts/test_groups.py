@@ -103,7 +103,8 @@ def test_bookings_are_moved_by_those_who_talk_to_the_customer() -> None:
 def test_money_is_moved_by_those_who_talk_to_the_customer() -> None:
     support = {"support", "support_lead"}
 
-    assert allowed("payments.record_payment") == {"front_desk"}
+    assert allowed("payments.record_payment") == {"front_desk", "manager"}
+    assert allowed("payments.void_payment") == {"manager"}
     assert allowed("payments.refund_payment") == support
     assert allowed("payments.pay_out_refund") == {*support, "front_desk"}
 

@@ -157,6 +157,7 @@ def test_what_clerk_refuses_goes_to_a_case_that_heals(sandbox: SandboxClient) ->
 
     case = Case.objects.get()
     assert (case.kind, case.status) == ("dead_letter", "OPEN")
+    assert case.customer_id == alice.pk  # to be found when she is erased
     ProfileFetch.objects.update(ended_at=read_clock() - timedelta(minutes=15))
     request(alice)
     profiles.fetch_profiles()

@@ -27,6 +27,7 @@ def clerk_is_gone(settings: Any) -> None:
 def test_a_rotated_key_is_learnt_by_the_first_token_that_has_it(
     sandbox: SandboxClient, keys: None
 ) -> None:
+    """F84: keys are rotated."""
     old = sandbox.token("user_alice")
     sign_in(token=old)
     sandbox.rotate()
@@ -52,6 +53,7 @@ def test_one_rotation_soon_after_the_other_is_learnt_too(
 def test_a_flood_of_unknown_keys_makes_one_fetch(
     sandbox: SandboxClient, keys: None
 ) -> None:
+    """F84: random key ids are 401, and no storm of fetches."""
     tokens = [
         sandbox.token("user_m", key="foreign", headers={"kid": f"ins_{number}"})
         for number in range(40)
@@ -69,6 +71,7 @@ def test_a_flood_of_unknown_keys_makes_one_fetch(
 def test_after_a_minute_an_unknown_key_may_ask_again(
     sandbox: SandboxClient, keys: None
 ) -> None:
+    """F84: once a minute, and not once in five (ADR 0038)."""
     unknown = sandbox.token("user_m", key="foreign")
     with pytest.raises(TokenInvalid):
         sign_in(token=unknown)
@@ -143,6 +146,7 @@ def test_a_cold_start_fetches_the_keys_with_the_first_token(
 def test_a_cold_start_while_clerk_fails_is_503_and_not_401(
     sandbox: SandboxClient, who_am_i: WhoAmI, fault: str, options: dict[str, int]
 ) -> None:
+    """F83: nobody is signed out, and nobody is let in."""
     token = sandbox.token("user_alice")
     sandbox.fault(fault, **options)
     began = time.monotonic()
@@ -173,6 +177,7 @@ def test_after_a_failed_cold_start_the_next_attempt_is_ten_seconds_later(
 def test_stored_keys_serve_a_day_while_clerk_is_down(
     sandbox: SandboxClient, settings: Any
 ) -> None:
+    """F83: stale if error, for a day."""
     gone = settings.CLERK_JWKS_URL
     settings.CLERK_JWKS_URL = f"{sandbox.url}/clerk/.well-known/jwks.json"
     signing_keys.refresh_signing_keys()
@@ -208,6 +213,7 @@ def test_nobody_can_tell_about_an_unknown_key_while_clerk_is_down(
 def test_expired_tokens_stay_expired_while_clerk_is_down(
     sandbox: SandboxClient, keys: None, clerk_is_gone: None, who_am_i: WhoAmI
 ) -> None:
+    """F87."""
     answer = who_am_i(f"Bearer {sandbox.token('user_alice', ttl=-10)}")
 
     assert (answer.status_code, answer.json()["code"]) == (401, "token_expired")

@@ -27,8 +27,12 @@ CLOCKS_IN_SQL = re.compile(
 # Where another clock is right, and why.
 WALL_CLOCK_IS_RIGHT = {
     "slotbase/lib/ids.py": "an id is only roughly in order; nothing is decided by it",
-    "slotbase/lib/api/throttles.py": "counts requests per minute of real time",
+    "slotbase/accounts/sessions.py": "stamps what a cookie carries",
+    "slotbase/accounts/pending.py": "stamps what a cookie carries",
+    "slotbase/accounts/services/second_factors.py": "goes by the clocks of phones",
+    "slotbase/lib/counts.py": "counts requests per minute of real time",
     "slotbase/accounts/services/signing_keys.py": "judges stamps that Clerk made",
+    "slotbase/accounts/tokens.py": "judges stamps that Clerk made",
     "payments/services/stamps.py": "makes stamps such as Stripe would make",
     "recovery/health.py": "says when it looked, which a lost database cannot say",
     "slotbase/doctor/database.py": "compares the clocks",

@@ -17,7 +17,7 @@ def variables(source: Source) -> dict[str, str | None]:
     found = {}
     for call in source.nodes(ast.Call):
         assert isinstance(call, ast.Call)
-        if dotted(call.func).startswith("env.") and call.args:
+        if dotted(call.func).startswith(("env.", "seconds")) and call.args:
             (name,) = call.args
             assert isinstance(name, ast.Constant), "a name that nobody can look up"
             defaults = [each.value for each in call.keywords if each.arg == "default"]
@@ -29,7 +29,7 @@ def say(default: ast.expr) -> str | None:
     """A default as it stands in the environment; None if it depends on others."""
     if any(isinstance(node, ast.Name) for node in ast.walk(default)):
         return None
-    value = eval(ast.unparse(default))
+    value = eval(ast.unparse(default))  # noqa: S307 - our own settings file
     if isinstance(value, bool):
         return str(value).lower()
     return ",".join(map(str, value)) if isinstance(value, list) else str(value)

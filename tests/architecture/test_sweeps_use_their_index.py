@@ -46,6 +46,7 @@ from recovery.inbox import empty_old_webhooks
 from recovery.locks import (
     claim_due_row,
     lock_alerts_to_tell,
+    lock_expired_approvals,
     lock_late_runs,
     lock_quiet_alerts,
 )
@@ -60,7 +61,9 @@ from recovery.models import (
 from recovery.notices import purge_old_notices
 from recovery.rowqueue import NEWEST, OLDEST
 from recovery.runs import purge_finished_runs
-from slotbase.accounts.models import ProfileFetch
+from slotbase.accounts.models import Erasure, ProfileFetch
+from slotbase.accounts.services.guesses import forget_old_guesses
+from slotbase.accounts.services.revocations import forget_revoked_sessions
 from slotbase.lib.clock import read_clock
 from slotbase.lib.look import Ask, ask
 from tests.factories import make_customer, make_resource
@@ -189,7 +192,7 @@ EVENT_PURGE = Sweep(
 )
 PAYLOAD_PURGE = Sweep(
     lambda: [None] * empty_old_webhooks.__wrapped__(limit=LIMIT),
-    (WEBHOOKS.format(age="interval '90 days'", due="NULL", status="PROCESSED"),),
+    (WEBHOOKS.format(age="interval '30 days'", due="NULL", status="PROCESSED"),),
     *("recovery_inbox_to_empty", "received_at"),
 )
 MAILS = f"""
@@ -250,10 +253,37 @@ FORGETTING = Sweep(
     (DEVICES.format(age="interval '7 days'", status="INVALID", ended="at"),),
     *("notifications_to_forget", "ended_at"),
 )
+ERASURES = f"""
+INSERT INTO accounts_erasure (user_id, next_run_at)
+SELECT gen_random_uuid(), at {MOMENTS}
+"""
+ERASING = Sweep(
+    lambda: claim_all(Erasure),
+    (ERASURES.format(age="interval '0'"),),
+    *("accounts_erasure_due", "next_run_at"),
+)
 FETCHING = Sweep(
     lambda: claim_all(ProfileFetch),
     (PROFILES.format(age="interval '0'"),),
     *("accounts_profile_due", "next_run_at"),
+)
+REVOCATIONS = f"""
+INSERT INTO accounts_revokedsession (session_id, revoked_at)
+SELECT at::text, at {MOMENTS}
+"""
+REVOCATION_PURGE = Sweep(
+    lambda: [None] * forget_revoked_sessions.__wrapped__(limit=LIMIT),
+    (REVOCATIONS.format(age="interval '1 day 1 hour'"),),
+    *("accounts_revoked_at", "revoked_at"),
+)
+GUESSES = f"""
+INSERT INTO accounts_signinguard (name, failures, since)
+SELECT at::text, 1, at {MOMENTS}
+"""
+GUESS_PURGE = Sweep(
+    lambda: [None] * forget_old_guesses(limit=LIMIT),
+    (GUESSES.format(age="interval '1 day'"),),
+    *("accounts_guard_since", "since"),
 )
 
 WORKFLOWS = f"""
@@ -274,6 +304,17 @@ LATE = Sweep(
     lambda: lock_late_runs(LIMIT),
     (OPEN_WORKFLOWS,),
     *("recovery_workflow_limit", "limit_at"),
+)
+APPROVALS = f"""
+INSERT INTO recovery_approval (id, kind, status, title, subject_type, subject_id, terms,
+    currency, reason, proposed_by_id, expires_at, decision_reason, version)
+SELECT gen_random_uuid(), 'toy', 'PROPOSED', '', 'toy', at::text, '{{{{}}}}', '', '',
+    %(customer)s, at, '', 1 {MOMENTS}
+"""
+EXPIRED_APPROVALS = Sweep(
+    lambda: lock_expired_approvals(LIMIT),
+    (APPROVALS.format(age="interval '0'"),),
+    *("recovery_approval_open", "expires_at"),
 )
 # What /health counts every few seconds in every web process.
 COUNTING_EVENTS = Sweep(
@@ -541,9 +582,10 @@ def is_served(sweep: Sweep, nodes: list[dict[str, Any]]) -> bool:
         *(EXPIRY, WARNING, ENDING, HOLD_PURGE, KEY_PURGE),
         *(LOOKING, WAITLIST_PURGE),
         *(DELIVERING, PROCESSING, EVENT_PURGE, PAYLOAD_PURGE),
-        *(ADVANCING, LATE, WORKFLOW_PURGE),
+        *(ADVANCING, LATE, WORKFLOW_PURGE, EXPIRED_APPROVALS),
         *(RETRYING, LETTER_PURGE),
         *(SENDING, URGENT, MAIL_PURGE, FETCHING),
+        *(REVOCATION_PURGE, GUESS_PURGE, ERASING),
         *(PUSHING, RETIRING, FORGETTING),
         *(PAYING, REFUNDING, RECONCILING),
         CHECKING,
@@ -554,9 +596,10 @@ def is_served(sweep: Sweep, nodes: list[dict[str, Any]]) -> bool:
         *("expiry", "warning", "ending", "hold purge", "key purge"),
         *("looking", "waitlist purge"),
         *("delivering", "processing", "event purge", "payload purge"),
-        *("advancing", "late workflows", "workflow purge"),
+        *("advancing", "late workflows", "workflow purge", "approvals"),
         *("retrying", "dead letter purge"),
         *("sending", "urgent mails", "mail purge", "fetching"),
+        *("revocation purge", "guess purge", "erasing"),
         *("pushing", "retiring devices", "forgetting devices"),
         *("paying", "refunding", "reconciling"),
         "checking",

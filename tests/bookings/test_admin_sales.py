@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Group
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -20,6 +21,7 @@ from tests.factories import (
     make_resource,
     make_staff,
     make_venue,
+    tomorrow,
 )
 
 pytestmark = pytest.mark.django_db
@@ -81,7 +83,8 @@ def test_times_are_those_of_the_venue_and_say_so(desk: Client, court: Resource) 
     Resource.objects.filter(pk=court.pk).update(horizon_days=9999)
     booking = make_booking(resource=court, start=start)
 
-    for address in (BOOKINGS, page_of(booking)):
+    # By its reference: the desk lists no day so far away.
+    for address in (f"{BOOKINGS}?q={booking.reference}", page_of(booking)):
         page = text(desk, address)
         assert "Mon 1 Jul 2030," in page
         assert "12:00\N{EN DASH}13:00 EDT" in page
@@ -151,7 +154,8 @@ def test_some_see_all_venues(client: Client, booking: Booking, group: str) -> No
 def test_contact_data_needs_its_own_permission(
     client: Client, desk: Client, booking: Booking
 ) -> None:
-    seen_at_the_desk = text(desk, page_of(booking))
+    asked = desk.post(page_of(booking), {"do": "show_contact_data"})
+    seen_at_the_desk = asked.content.decode()
     client.force_login(make_staff("auditor"))
     seen_by_the_auditor = text(client, page_of(booking))
 
@@ -182,7 +186,9 @@ def test_the_address_asks_nothing_that_no_filter_offers(
 # --- Finding ------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("words", ["Alice", "adler ali", "555 0101", "alice@example"])
+@pytest.mark.parametrize(
+    "words", ["Alice", "adler ali", "030 5550101", "Alice@example.com"]
+)
 def test_search_finds_by_customer(desk: Client, booking: Booking, words: str) -> None:
     make_booking(resource=make_resource(venue=booking.resource.venue))
 
@@ -285,3 +291,41 @@ def test_a_long_list_is_counted_only_so_far(
 
     assert page.context["cl"].result_count == 1
     assert "search or filter to see others" in page.content.decode()
+
+
+# --- A week of the front desk -------------------------------------------------------
+
+
+@pytest.fixture
+def later(court: Resource) -> Booking:
+    """In eleven days."""
+    return make_booking(resource=court, start=tomorrow() + timedelta(days=10))
+
+
+def test_the_front_desk_lists_a_week_and_others_all(
+    client: Client, booking: Booking, later: Booking
+) -> None:
+    """Matrix: today and seven days on either side; who is a manager too sees all."""
+    venue = booking.resource.venue
+    for groups, rows in (
+        (["front_desk"], [booking]),
+        (["front_desk", "manager"], [later, booking]),
+        (["support"], [later, booking]),
+    ):
+        staff = make_staff(venues=[venue])
+        staff.groups.set(Group.objects.filter(name__in=groups))
+        client.force_login(staff)
+        assert shown(client, BOOKINGS) == rows, groups
+
+
+def test_with_its_reference_the_front_desk_finds_any_booking(
+    client: Client, later: Booking
+) -> None:
+    client.force_login(make_staff("front_desk", [later.resource.venue]))
+
+    assert shown(client, BOOKINGS, q=later.reference) == [later]
+    assert shown(client, BOOKINGS, q=later.reference[:5]) == [], (
+        "a part of it is no reference"
+    )
+    assert shown(client, BOOKINGS, q=later.customer.name) == []
+    assert client.get(page_of(later)).status_code == 200, "a case may lead to it"

@@ -7,6 +7,7 @@ import sys
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser.staff import log_in
 from tests.product import Product
 
 pytestmark = pytest.mark.stack
@@ -26,13 +27,13 @@ def test_the_front_desk_logs_in_and_finds_the_booking_of_the_demo(
     found = re.search(r"it finds (\S+), confirmed", demo.stdout)
     assert found is not None
 
-    page.goto(f"{product.env['SLOTBASE_URL']}/admin/")
-    page.get_by_label("Username").fill("front_desk")
-    page.get_by_label("Password").fill("slotbase-demo")
-    page.get_by_role("button", name="Log in").click()
+    log_in(product, page, "front_desk")
     page.get_by_label("Find a booking").fill(found.group(1))
     page.get_by_role("button", name="Find", exact=True).click()
     page.get_by_role("link", name=found.group(1)).click()
 
     expect(page.locator("body")).to_contain_text(found.group(1))
     expect(page.locator("body")).to_contain_text("Ada Adler")
+    expect(page.locator("body")).not_to_contain_text("ada@example.com")
+    page.get_by_role("button", name="Show contact data").click()
+    expect(page.locator("body")).to_contain_text("ada@example.com")

@@ -14,7 +14,8 @@ from notifications.rendering import Rendered, render
 from notifications.samples import PERSON, UNSUBSCRIBE_URL, sample_of
 from notifications.states import Channel
 from notifications.wording import list_languages
-from tests.browser.test_look_of_the_back_office import TOO_WIDE, contrast, log_in
+from tests.browser.staff import log_in
+from tests.browser.test_look_of_the_back_office import TOO_WIDE, contrast
 from tests.product import Product
 
 MAILS = [name for name, kind in KINDS.items() if Channel.EMAIL in kind.channels]

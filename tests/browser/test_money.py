@@ -6,7 +6,8 @@ import pytest
 import requests
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.test_look_of_the_back_office import TOO_WIDE, log_in
+from tests.browser.staff import log_in
+from tests.browser.test_look_of_the_back_office import TOO_WIDE
 from tests.product import Product, eventually
 
 pytestmark = pytest.mark.stack

@@ -8,7 +8,8 @@ from playwright.sync_api import Page, expect
 from notifications import tokens
 from notifications.kinds import Topic
 from notifications.states import Channel
-from tests.browser.test_look_of_the_back_office import TOO_WIDE, log_in
+from tests.browser.staff import log_in
+from tests.browser.test_look_of_the_back_office import TOO_WIDE
 from tests.product import Product
 
 pytestmark = pytest.mark.stack

@@ -1,9 +1,11 @@
 """The crowd again, through the whole running product: 200 clients at one instant."""
 
 import threading
+import time
 import uuid
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -70,3 +72,36 @@ def test_of_12_parallel_holds_of_one_customer_3_are_made(product: Product) -> No
     answers = answers_of_a_crowd(product, wishes, strangers(1) * 12)
 
     assert answers == {(201, None): 3, (429, "hold_limit"): 9}
+
+
+def test_of_200_parallel_requests_of_one_address_100_are_served(
+    product: Product,
+) -> None:
+    """S6: by two web processes, which only Redis lets know of each other."""
+    settings = {"NUM_PROXIES": "1", "THROTTLE_ADDRESS_PER_MINUTE": "100"}
+    address, barrier = f"2001:db8:{uuid.uuid4().hex[:4]}::1", threading.Barrier(200)
+
+    def get(site: str) -> int:
+        barrier.wait()
+        made_up = f"{uuid.uuid4().hex[:8]}, {address}"  # what a proxy makes of it
+        headers = {"X-Forwarded-For": made_up}
+        venues = f"{site}/api/v1/venues/"
+        return requests.get(venues, headers=headers, timeout=30).status_code
+
+    with (
+        product.another_web(**settings) as one,
+        product.another_web(**settings) as other,
+        ThreadPoolExecutor(200) as clients,
+    ):
+        early_in_a_minute()
+        answers = Counter(clients.map(get, [one.site, other.site] * 100))
+
+    # Whoever asks while all threads are taken is told so at once, and counted or not.
+    assert set(answers) <= {200, 429, 503}
+    assert 95 <= answers[200] <= 105
+
+
+def early_in_a_minute() -> None:
+    """Limits are counted from one full minute to the next."""
+    if (left := 60 - time.time() % 60) < 20:
+        time.sleep(left)

@@ -137,7 +137,7 @@ def test_of_twelve_wishes_of_one_customer_just_three_are_held(round_: int) -> No
 
 
 def test_without_the_lock_on_the_customer_more_than_three_would_be_held() -> None:
-    with without("bookings.services.holds.lock_customer"):
+    with without("bookings.services.holds.lock_active_customer"):
         outcomes = twelve_wishes_of_one_customer()
 
     assert len(errors_in(outcomes)) < 9

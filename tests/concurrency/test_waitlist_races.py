@@ -395,7 +395,7 @@ def test_without_the_lock_on_the_customer_more_than_five_would_be_entered() -> N
     make_hold(resource=court, start=tomorrow(8), length=10 * HOUR)
     wishes = [wanted(court, tomorrow(8) + n * HOUR / 2) for n in range(12)]
 
-    with mock.patch("bookings.services.waitlist.lock_customer"):
+    with mock.patch("bookings.services.waitlist.lock_active_customer"):
         at_once(
             [
                 partial(waitlist.join_waitlist, customer_id=alice.pk, wanted=wish)

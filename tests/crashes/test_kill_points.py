@@ -60,6 +60,7 @@ QUEUES_OF_MONEY = (
     *("workflow", "email", "profiles", "invariants", "alert"),
     *("comparison", "dead_letter"),
     "push",  # in test_pushes.py
+    "erasures",  # in test_erasures.py
 )
 OF_THE_WAITLIST = "waitlist.passing_on"  # in test_waitlist.py
 POINTS_OF_MONEY = (
@@ -67,6 +68,7 @@ POINTS_OF_MONEY = (
     "booking.confirming",
     "email.rendered",
     "push.rendered",
+    "erasures.erasing",
 )
 
 # Where, how often, and so how many deaths are counted: who dies after the record has

@@ -1,5 +1,6 @@
 """What the programs of the stack are told."""
 
+import re
 from itertools import pairwise
 
 import pytest
@@ -73,6 +74,7 @@ def test_webhooks_of_the_sandbox_reach_the_product_signed_as_it_expects(state):
         state,
         STRIPE_WEBHOOK_SECRETS="whsec_now,whsec_before",
         RESEND_WEBHOOK_SECRETS="whsec_bm93, whsec_YmVmb3Jl",
+        CLERK_WEBHOOK_SECRETS="whsec_Y2xlcms=",
     )
     addresses = stack.run_env({})
     told = program(stack, "sandbox").command
@@ -80,6 +82,7 @@ def test_webhooks_of_the_sandbox_reach_the_product_signed_as_it_expects(state):
     assert [after for word, after in pairwise(told) if word == "--webhook"] == [
         f"stripe={url}/stripe/,whsec_now",
         f"resend={url}/resend/,whsec_bm93",
+        f"clerk={url}/clerk/,whsec_Y2xlcms=",
     ]
     env = program(stack, "worker").env
     assert env["STRIPE_API_BASE"] == f"{addresses['SANDBOX_URL']}/stripe"
@@ -116,3 +119,12 @@ def test_run_env_survives_odd_passwords(state):
 def test_the_summary_is_useful_while_parts_are_out_of_order(state):
     write_run_env(state, build(state).run_env({}))
     assert f"For scripts        . {state.root}/run.env" in summary(state)
+
+
+def test_the_summary_says_how_staff_get_their_code(state):
+    write_run_env(state, build(state).run_env({}))
+
+    said = summary(state)
+
+    assert re.search(r"and this code: \d{6};", said)
+    assert "python -m slotbase.devstack code" in said

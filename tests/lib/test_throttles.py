@@ -3,23 +3,25 @@
 import os
 import signal
 import subprocess
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.core.cache import cache
 from pytest_django import Settings
 from rest_framework.test import APIClient
 
 from slotbase.accounts.models import User
 from slotbase.devstack.ports import any_free_port
 from slotbase.devstack.valkey import Valkey
-from slotbase.lib.api import throttles
-from slotbase.lib.api.throttles import count_request
-from tests.concurrency.race import at_once
+from slotbase.lib import counts
+from slotbase.lib.counts import count_request
 from tests.factories import make_customer
 
 pytestmark = pytest.mark.django_db
@@ -30,9 +32,9 @@ BOOKINGS, VENUES, HOLDS = "/api/v1/bookings/", "/api/v1/venues/", "/api/v1/holds
 def _with_redis_and_early_in_a_minute() -> Iterator[None]:
     if (left := 60 - time.time() % 60) < 10:
         time.sleep(left)
-    throttles._redis_avoided_until = 0.0
+    counts.forget()
     yield
-    throttles._redis_avoided_until = 0.0
+    counts.forget()
 
 
 @pytest.fixture
@@ -111,15 +113,55 @@ def test_a_made_up_forwarded_address_does_not_give_a_new_limit(
 def test_health_is_never_limited(settings: Settings) -> None:
     settings.THROTTLE_ADDRESS_PER_MINUTE = 0
 
-    assert statuses(APIClient(), "/health/ready", 5) == [200] * 5
+    settings.THROTTLE_SHARED_ADDRESS_PER_MINUTE = 0
+
+    for path in ("/health/live", "/health/ready", "/health"):
+        assert 429 not in statuses(APIClient(), path, 5)
+
+
+def in_a_crowd(action: Callable[[], Any]) -> list[Any]:
+    """What 50 threads get that begin at one moment and do this 200 times in all.
+
+    None needs the database; Redis takes a hundred connections of one process.
+    """
+    barrier = threading.Barrier(50)
+
+    def act(_: int) -> list[Any]:
+        barrier.wait()
+        return [action() for _ in range(4)]
+
+    with ThreadPoolExecutor(50) as threads:
+        return [each for some in threads.map(act, range(50)) for each in some]
 
 
 def test_of_a_crowd_at_once_just_as_many_as_allowed_get_through() -> None:
     name = f"crowd-{uuid4()}"
 
-    counts = at_once([partial(count_request, name, 1)] * 40)
+    # Each as another process, which has counted nothing itself.
+    numbers = in_a_crowd(partial(counts._increment_in_redis, name))
 
-    assert sorted(counts) == list(range(1, 41))
+    assert sorted(numbers) == list(range(1, 201))
+
+
+def test_of_200_parallel_requests_no_more_pass_than_are_allowed() -> None:
+    """S6: DRF's own throttle reads first and writes then, and lets a crowd through."""
+    name = f"crowd-{uuid4()}"
+
+    passed = in_a_crowd(partial(counts.is_within, 100, "crowd", name))
+
+    assert sum(passed) == 100
+
+
+def test_a_count_that_reads_first_would_let_the_crowd_through() -> None:
+    """S6: the control, as DRF's own throttle does it."""
+    name = f"crowd-{uuid4()}"
+
+    def read_then_write() -> bool:
+        seen = cache.get(name, 0)
+        cache.set(name, seen + 1)
+        return seen < 100
+
+    assert sum(in_a_crowd(read_then_write)) > 105
 
 
 def test_the_next_minute_counts_from_one() -> None:
@@ -129,6 +171,18 @@ def test_the_next_minute_counts_from_one() -> None:
 
 
 # --- Without Redis ------------------------------------------------------------
+
+
+def test_a_flushed_redis_gives_nobody_a_new_limit(
+    api: APIClient, settings: Settings
+) -> None:
+    """S6: `FLUSHALL` while somebody is at their limit."""
+    settings.THROTTLE_USER_PER_MINUTE = 3
+    assert statuses(api, BOOKINGS, 3) == [200] * 3
+
+    cache.clear()
+
+    assert statuses(api, BOOKINGS, 1) == [429]
 
 
 def use_redis(settings: Settings, address: str) -> None:
@@ -197,8 +251,8 @@ def test_with_a_frozen_redis_requests_pass_within_a_second_and_stay_limited(
     os.kill(process.pid, signal.SIGSTOP)
     answers = [timed(api, BOOKINGS) for _ in range(7)]
 
-    # The count of this process begins anew: never more than twice the limit.
-    assert [status for status, _ in answers] == [200] * 5 + [429] * 2
+    # This process has counted all along.
+    assert [status for status, _ in answers] == [200] * 4 + [429] * 3
     assert max(seconds for _, seconds in answers) < 1
     # Only the first one waited; then Redis is left alone for some seconds.
     assert max(seconds for _, seconds in answers[1:]) < 0.25
@@ -213,11 +267,11 @@ def test_when_redis_is_back_it_counts_again(
     assert [count_request(name, 1) for _ in range(2)] == [1, 2]
 
     os.kill(process.pid, signal.SIGSTOP)
-    assert [count_request(name, 1) for _ in range(2)] == [1, 2]
+    assert [count_request(name, 1) for _ in range(2)] == [3, 4]
     os.kill(process.pid, signal.SIGCONT)
-    assert count_request(name, 1) == 3  # still left alone
+    assert count_request(name, 1) == 5  # still left alone
 
-    throttles._redis_avoided_until = time.monotonic()
+    counts.forget()  # as another process would, that counted nothing itself
     # The one that was sent while it was frozen may have been counted late.
     assert count_request(name, 1) in {3, 4}
 

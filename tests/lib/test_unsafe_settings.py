@@ -10,6 +10,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 from pytest_django import Settings
 
+from slotbase.devstack.environment import WEBHOOK_SECRETS
 from slotbase.lib.checks import refuse_unsafe_settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -89,6 +90,14 @@ def is_refused(settings: Settings, **over: Any) -> str:
         "HTTPS_ONLY": True,
         "STRIPE_API_BASE": "https://api.stripe.com",
         "FCM_API_URL": "https://fcm.googleapis.com",
+        "FCM_CREDENTIALS": "",
+        "STRIPE_SECRET_KEY": "",
+        "RESEND_API_KEY": "",
+        "CLERK_SECRET_KEY": "",
+        "STRIPE_LIVEMODE": False,
+        **{name: [] for name in WEBHOOK_SECRETS},
+        "CLERK_API_URL": "https://api.clerk.com",
+        "RESEND_API_URL": "https://api.resend.com",
         **{n: SAFE[n] for n in ("SECRET_KEY", "CLERK_ISSUER", "CLERK_JWKS_URL")},
         **{
             name: [SAFE[name]] for name in ("ALLOWED_HOSTS", "CLERK_AUTHORIZED_PARTIES")
@@ -111,6 +120,11 @@ def is_refused(settings: Settings, **over: Any) -> str:
         ("SECRET_KEY", SAFE["SECRET_KEY"][:49]),
         ("SECRET_KEY", "django-insecure-" + SAFE["SECRET_KEY"]),
         ("SECRET_KEY_FALLBACKS", ["a"]),
+        ("STRIPE_SECRET_KEY", "sk_test_sandbox"),
+        ("RESEND_API_KEY", "re_sandbox"),
+        ("CLERK_SECRET_KEY", "sk_test_sandbox"),
+        *((name, [secret]) for name, secret in WEBHOOK_SECRETS.items()),
+        ("OPS_TOKEN", "operator-of-the-demo-on-this-computer"),
         ("CLERK_AUTHORIZED_PARTIES", ["*"]),
         ("CLERK_ISSUER", "http://clerk.slotbase.example"),
         ("HOLD_TTL_SECONDS", -5),
@@ -175,6 +189,20 @@ def test_a_single_unsafe_value_is_refused_by_its_name(
 )
 def test_what_is_safe_is_not_refused(settings: Settings, over: dict[str, Any]) -> None:
     assert is_refused(settings, **over) == ""
+
+
+@pytest.mark.parametrize(
+    "over",
+    [
+        {"DEMO": True, "ALLOWED_HOSTS": ["localhost"]},
+        {"CLERK_SECRET_KEY": "sk_test_abc"},
+    ],
+)
+def test_a_live_key_is_not_for_tests(settings: Settings, over: dict[str, Any]) -> None:
+    live = {"STRIPE_SECRET_KEY": "sk_live_x", "STRIPE_LIVEMODE": True}
+
+    assert is_refused(settings, **live) == ""
+    assert "STRIPE_SECRET_KEY: a live one" in is_refused(settings, **live, **over)
 
 
 def test_a_start_without_anybody_to_be_alerted_is_warned_of() -> None:

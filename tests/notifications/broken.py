@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from notifications.models import Notification, NotificationAttempt, SendBudget
-from slotbase.accounts.models import ProfileFetch
+from slotbase.accounts.models import Erasure, ProfileFetch
 from slotbase.lib.clock import read_clock
 from tests.factories import make_customer
 from tests.notifications.conftest import queue
@@ -60,6 +60,11 @@ def clerk_not_asked() -> None:
     ProfileFetch.objects.create(user=make_customer(), next_run_at=due)
 
 
+def person_not_erased() -> None:
+    due = read_clock() - timedelta(minutes=6)
+    Erasure.objects.create(user=make_customer(), next_run_at=due)
+
+
 def make_attempt(
     message: Notification, number: int, outcome: str, *, hours_ago: int
 ) -> None:
@@ -79,4 +84,5 @@ BREAKS: list[tuple[str, Callable[[], None]]] = [
     ("I18.notification", mail_given_up_without_a_case),
     ("I18.notification", mail_suppressed_without_a_case),
     ("I11.profile", clerk_not_asked),
+    ("I11.erasure", person_not_erased),
 ]

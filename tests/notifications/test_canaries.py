@@ -44,7 +44,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 NAME, EMAIL = "Canarina", "tweety.canarina@example.com"
 PHONE, TOKEN = "+49 30 77665544", "canarina-token"
 DEVICES = ("canarina-phone", "canarina-tablet", "canarina-watch")
-CANARIES = ("canarina", "tweety", "77665544")
+CARD = "4242 4242 4242 4242"
+CANARIES = ("canarina", "tweety", "77665544", "4242 4242")
 #: Where it belongs: the person, and the mail until it is emptied.
 BELONGS = {
     ("accounts_user", "name"),
@@ -103,7 +104,7 @@ def canarina(sandbox: Sandbox) -> User:
     person = make_customer("", clerk_id="user_x", phone=PHONE)
     sandbox.post(
         "/_sandbox/clerk/users",
-        {"id": person.clerk_id, "first_name": NAME, "email": EMAIL},
+        {"id": person.clerk_id, "first_name": NAME, "last_name": CARD, "email": EMAIL},
     )
     return person
 
@@ -124,6 +125,8 @@ def book_and_cancel(api: APIClient) -> None:
     confirm = f"/api/v1/holds/{held.json()['id']}/confirm/"
     booked = api.post(confirm, {}, "json", headers={"Idempotency-Key": "k2"})
     cancel = f"/api/v1/bookings/{booked.json()['id']}/cancel/"
+    refused = api.post(cancel, {"reason": f"use {CARD}"}, "json")
+    assert refused.status_code == 400
     answer = api.post(cancel, {"reason": "ill"}, "json")
     assert answer.status_code in {200, 202}
 

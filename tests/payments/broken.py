@@ -19,8 +19,10 @@ from payments.models import (
 from payments.services.card_payments import begin_card_payment
 from payments.services.intents import record_intent
 from payments.services.offline import Received, record_payment
+from payments.services.voiding import void_payment
 from payments.states import OfflineMethod
 from recovery import audit
+from recovery.models import Approval
 from slotbase.lib.clock import read_clock
 from slotbase.lib.ids import uuid7
 from slotbase.providers.stripe.client import Intent
@@ -95,6 +97,13 @@ def more_promised_back_than_came() -> None:
 def more_promised_back_than_came_in_cash() -> None:
     take_cash()
     make_refund_of(OfflinePayment.objects.get(), 101)
+
+
+def refunded_and_voided() -> None:
+    take_cash()
+    cash = OfflinePayment.objects.get()
+    void_payment(payment_id=cash.pk, staff_id=make_staff("manager").pk, reason="Twice")
+    make_refund_of(cash, 100)
 
 
 def make_refund_of(cash: OfflinePayment, amount_minor: int) -> None:
@@ -184,9 +193,41 @@ def money_that_is_not_owed_any_more() -> None:
     Payable.objects.update(paid_at=read_clock() - timedelta(minutes=3), owed_minor=0)
 
 
+def approved_without_a_proposal() -> None:
+    refund = make_refund(requested_by=make_staff(), approved_by=make_staff())
+    _agree_to(refund, refund.amount_minor + 1)
+
+
+def approved_by_themselves() -> None:
+    bob = make_staff()
+    refund = make_refund(requested_by=bob, approved_by=bob)
+    _agree_to(refund, refund.amount_minor)
+
+
+def _agree_to(refund: Refund, amount_minor: int) -> None:
+    """What their colleague proposed."""
+    of = refund.payment.provider_id
+    words = {"payment": of, "amount_minor": amount_minor, "currency": refund.currency}
+    Approval.objects.create(
+        kind="refund_amount",
+        title="t",
+        subject_type="payable",
+        subject_id=str(refund.payable_id),
+        terms={"refunds": [words]},
+        status="APPROVED",
+        proposed_by=make_staff(),
+        decided_by=refund.approved_by,
+        expires_at=read_clock(),
+        decided_at=read_clock(),
+    )
+
+
 BREAKS: list[tuple[str, Callable[[], None]]] = [
     ("I2", more_promised_back_than_came),
     ("I2", more_promised_back_than_came_in_cash),
+    ("I2.voids", refunded_and_voided),
+    ("I2.approved", approved_without_a_proposal),
+    ("I2.approved", approved_by_themselves),
     ("I2.receipts", receipt_is_missing),
     ("I2.receipts", receipts_have_a_gap),
     ("I20", counters_are_wrong),

@@ -240,7 +240,7 @@ def test_money_is_found_by_reference_customer_and_id_at_stripe(
     desk: Client, payable: Payable, bob: User, venue: Venue
 ) -> None:
     make_some_of_each(venue, bob, 2)
-    people = ("Alice", "alice@example")
+    people = ("Alice", "alice@example.com")
     references = ("MNEY0-00001", "mney000001", " mney0-00001 ")
 
     for model in MONEY:
@@ -256,7 +256,7 @@ def test_contact_data_finds_nothing_for_those_who_may_not_see_it(
 ) -> None:
     client.force_login(make_staff("auditor"))
 
-    assert shown(client, Payable, q="alice@example") == []
+    assert shown(client, Payable, q="alice@example.com") == []
     assert shown(client, Payable, q="Alice") == [payable]
 
 

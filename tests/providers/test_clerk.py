@@ -8,7 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.test import Client
 
+from slotbase.accounts.services import signing_keys
 from slotbase.providers.clerk.client import fetch_signing_keys
 from slotbase.providers.errors import Outcome, ProviderError
 from tests.providers.conftest import OddServer, Script
@@ -178,6 +180,34 @@ def test_an_answer_without_a_usable_key_is_an_error(
     settings.CLERK_JWKS_URL = odd_server(says(http(body))).url
 
     assert failure().outcome is Outcome.NOT_EXECUTED
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "body",
+    [
+        b" " * (1024 * 1024 + 1),
+        b"<html>maintenance</html>",
+        b'{"keys": "abc"}',
+        b"[" * 100_000,
+        b"\xff\xfe",
+    ],
+    ids=["huge", "HTML", "another type", "deep", "no text"],
+)
+def test_whatever_clerk_answers_a_request_is_503_and_shows_nothing_of_it(
+    sandbox: SandboxClient, settings: Any, odd_server: Start, body: bytes
+) -> None:
+    """S11: no 500, and nothing raw."""
+    token = sandbox.token("user_alice")
+    settings.CLERK_JWKS_URL = odd_server(says(http(body))).url
+    signing_keys.forget_cached_keys()
+
+    answer = Client().get(
+        "/api/v1/bookings/", headers={"Authorization": f"Bearer {token}"}
+    )
+
+    assert (answer.status_code, answer.json()["code"]) == (503, "auth_unavailable")
+    assert b"maintenance" not in answer.content
 
 
 @pytest.mark.parametrize(

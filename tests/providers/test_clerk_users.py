@@ -26,6 +26,11 @@ def describe(sandbox: SandboxClient, **facts: Any) -> None:
     assert answer.status_code == 201, answer.text
 
 
+def profile_of_alice() -> Profile | None:
+    account = get_user("user_alice")
+    return account.profile if account else None
+
+
 def failure() -> ProviderError:
     with pytest.raises(ProviderError) as caught:
         get_user("user_alice")
@@ -39,7 +44,7 @@ def says(body: Any, status: str = "200 OK") -> Script:
 
 
 def test_everybody_has_a_name_and_an_address(sandbox: SandboxClient) -> None:
-    profile = get_user("user_alice")
+    profile = profile_of_alice()
 
     assert profile is not None
     assert profile.name.startswith("Alice ")
@@ -57,7 +62,7 @@ def test_what_clerk_knows_is_read(sandbox: SandboxClient) -> None:
         locale="de-DE",
     )
 
-    assert get_user("user_alice") == Profile(
+    assert profile_of_alice() == Profile(
         "Ada Lovelace", "ada@example.org", "+49301234", "de-DE"
     )
 
@@ -65,7 +70,7 @@ def test_what_clerk_knows_is_read(sandbox: SandboxClient) -> None:
 def test_an_address_that_is_not_verified_is_none(sandbox: SandboxClient) -> None:
     describe(sandbox, verified=False)
 
-    profile = get_user("user_alice")
+    profile = profile_of_alice()
 
     assert profile is not None
     assert profile.email == ""
@@ -75,6 +80,19 @@ def test_who_is_gone_is_nobody(sandbox: SandboxClient) -> None:
     describe(sandbox, gone=True)
 
     assert get_user("user_alice") is None
+
+
+@pytest.mark.parametrize("mark", ["banned", "locked"])
+def test_who_is_banned_or_locked_is_told_so(sandbox: SandboxClient, mark: str) -> None:
+    describe(sandbox, **{mark: True})
+
+    account = get_user("user_alice")
+
+    assert account is not None
+    assert (account.is_banned, account.is_locked) == (
+        mark == "banned",
+        mark == "locked",
+    )
 
 
 def test_an_odd_id_stays_in_its_place(sandbox: SandboxClient) -> None:
@@ -157,7 +175,7 @@ ODD = {
 def test_what_cannot_be_used_is_left_out(settings: Any, odd_server: Start) -> None:
     settings.CLERK_API_URL = odd_server(says(ODD)).url
 
-    assert get_user("user_alice") == Profile("Ad\u200ca", "", "", "")
+    assert profile_of_alice() == Profile("Ad\u200ca", "", "", "")
 
 
 def test_after_five_failures_clerk_is_left_alone(sandbox: SandboxClient) -> None:

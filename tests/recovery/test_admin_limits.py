@@ -202,7 +202,10 @@ ODD_QUERIES = (
 MOST_QUERIES = 25
 
 
-def test_odd_questions_get_a_list_or_the_way_back_to_it(rows: Client) -> None:
+def test_odd_questions_get_a_list_or_the_way_back_to_it(
+    rows: Client, settings: Any
+) -> None:
+    settings.THROTTLE_USER_PER_MINUTE = 10_000  # it is many questions
     rows.force_login(everybody())
     for model, query in product(EACH, ODD_QUERIES):
         with CaptureQueriesContext(connection) as captured:

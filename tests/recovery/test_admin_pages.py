@@ -30,10 +30,12 @@ from payments.models import (
     Refund,
     RefundFailure,
 )
-from recovery import dead_letters, heartbeats, lookout, provider_status
+from recovery import approvals, dead_letters, heartbeats, lookout, provider_status
+from recovery.approvals import Proposal
 from recovery.models import (
     Alert,
     AlertNotice,
+    Approval,
     AuditEntry,
     Case,
     DeadLetter,
@@ -66,6 +68,7 @@ PAGES = {
     *(Notification, WorkflowRun, ProviderStatus, Alert, AlertNotice, DeadLetter),
     *(WaitlistEntry, Reconciliation, ReconciledDay, Suppression, PushDevice),
     *MONEY,
+    Approval,
 }
 EACH_PAGE = pytest.mark.parametrize("model", sorted(PAGES, key=lambda m: m.__name__))
 
@@ -99,6 +102,8 @@ def rows(client: Client, superuser: User, settings: Any) -> Client:
     queue(venue_id=venue.pk)
     make_device(booking.customer)
     suppress(booking.customer)
+    proposal = Proposal("refund_amount", "Refund", "t", "1", {"refunds": []})
+    approvals.propose(proposal, staff_id=make_staff().pk, reason="It broke.")
     make_some_of_each(venue, superuser)
     settings.ALERT_WEBHOOK_URL = "https://ops.example.com/"
     lookout.look()

@@ -155,8 +155,10 @@ def test_operations_see_what_came_and_of_nobody_who_it_is(
         assert "receipt_email" in page
         for personal in ("alice@example.com", "Alice", "+49 30 123"):
             assert personal not in page
-        # Who may see contact data sees it here, too.
-        assert "alice@example.com" in text(support, address)
+        # Who may see contact data sees it here, too, once they ask for it.
+        assert "alice@example.com" not in text(support, address)
+        shown = support.post(address, {"do": "show_contact_data"}).content.decode()
+        assert "alice@example.com" in shown
 
 
 def test_what_providers_send_is_shown_as_text(support: Client) -> None:
@@ -412,7 +414,7 @@ def test_many_are_replayed_at_once_and_the_others_say_why_not(
 def test_too_many_at_once_are_refused(
     support: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("recovery.backoffice.MAX_AT_ONCE", 2)
+    monkeypatch.setattr("recovery.lists.MAX_AT_ONCE", 2)
     for number in range(3):
         fail_webhook(f"evt_{number}")
 

@@ -14,6 +14,7 @@ from payments.models import Reconciliation
 from recovery import cases, invariants, rowqueue, senders, tasks
 from recovery.models import (
     Alert,
+    Approval,
     AuditEntry,
     Case,
     DeadLetter,
@@ -24,7 +25,7 @@ from recovery.models import (
     WorkflowRun,
 )
 from slotbase.lib.clock import read_clock
-from tests.factories import make_booking, make_customer, make_hold
+from tests.factories import make_booking, make_customer, make_hold, make_staff
 from tests.notifications import broken as messages
 from tests.payments import broken as money
 
@@ -223,6 +224,17 @@ def alert_history_lacks_its_beginning() -> None:
     )
 
 
+def approval_history_lacks_its_beginning() -> None:
+    Approval.objects.create(
+        kind="toy",
+        title="t",
+        subject_type="toy",
+        subject_id="1",
+        proposed_by=make_staff(),
+        expires_at=read_clock(),
+    )
+
+
 def critical_case_without_an_alert() -> None:
     case_history_lacks_its_opening()
     Case.objects.update(
@@ -271,6 +283,7 @@ BREAKS: list[tuple[str, Callable[[], None]]] = [
     ("I7.offers", offer_without_a_hold),
     ("I11.waitlist", entry_that_nobody_looked_at),
     ("I6.alert", alert_history_lacks_its_beginning),
+    ("I6.approval", approval_history_lacks_its_beginning),
     ("I11.alert", critical_case_without_an_alert),
     *messages.BREAKS,
     *money.BREAKS,

@@ -11,7 +11,7 @@ from tests.sandbox.client import OwnSandbox
 
 def post(sandbox: OwnSandbox, notice: Any = NOTICE, **options: Any) -> Any:
     headers = {"Idempotency-Key": NOTICE["id"]}
-    return requests.post(
+    return requests.post(  # noqa: S113 - see below
         f"{sandbox.url}/alerts/notices",
         json=notice,
         **{"headers": headers, "timeout": 10, **options},

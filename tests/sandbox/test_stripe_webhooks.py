@@ -257,7 +257,7 @@ def test_dropped_webhooks_never_come_but_the_events_are_there(
     ("told", "hint"),
     [
         ({}, "provider must be one of: stripe"),
-        ({"provider": "clerk"}, "provider must be one of: stripe"),
+        ({"provider": "fcm"}, "provider must be one of: stripe"),
         ({"provider": "stripe"}, "hold, release, duplicate, reorder, drop, resend"),
         ({"provider": "stripe", "action": "resend"}, "resend wants ids"),
         ({"provider": "stripe", "action": "resend", "ids": ["evt_x"]}, "not known"),

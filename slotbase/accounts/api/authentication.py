@@ -9,8 +9,9 @@ from rest_framework.request import Request
 
 from slotbase.accounts.errors import TokenInvalid
 from slotbase.accounts.models import User
-from slotbase.accounts.services.sign_in import sign_in
-from slotbase.accounts.tokens import Session
+from slotbase.accounts.queries import find_leaving
+from slotbase.accounts.services.sign_in import read_session, sign_in
+from slotbase.accounts.tokens import Needs, Session
 from slotbase.lib.errors import DomainError
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class ClerkAuthentication(BaseAuthentication):
         if not header:
             return None
         try:
-            return sign_in(token=_bearer_token(header))
+            return sign_in(token=_bearer_token(header), needs=_needs(request))
         except DomainError as error:
             reason = getattr(error, "reason", "")
             log.info("sign_in_refused", code=error.code, reason=reason)
@@ -41,6 +42,19 @@ class ClerkAuthentication(BaseAuthentication):
     def authenticate_header(self, request: Request) -> str:  # noqa: ARG002 - DRF's signature
         """What DRF puts into WWW-Authenticate when the header is missing."""
         return "Bearer"
+
+
+def find_who_leaves(request: Request) -> User | None:
+    """Whoever asked to be erased, is let in no more, and sends a good token."""
+    token = _bearer_token(request.META.get("HTTP_AUTHORIZATION", ""))
+    return find_leaving(read_session(token))
+
+
+def _needs(request: Request) -> Needs:
+    """What the view says of its methods in `token_needs`; nothing: a living token."""
+    view = request.parser_context.get("view") if request.parser_context else None
+    needs: dict[str, Needs] = getattr(view, "token_needs", {})
+    return needs.get(request.method or "", Needs.LIFE)
 
 
 def _bearer_token(header: str) -> str:

@@ -1,4 +1,7 @@
-"""Staff groups and what each may do: the one matrix, written after every migrate."""
+"""Staff groups and what each may do: the one matrix, written after every migrate.
+
+What that comes to, address by address, is in docs/reference/permissions.md.
+"""
 
 from django.apps import apps
 from django.contrib.auth.management import create_permissions
@@ -30,6 +33,8 @@ MONEY = (
     *("payments.refund", "payments.dispute"),
 )
 FAILURES = ("payments.refundfailure",)
+# What takes two people: whoever may propose it sees what became of it.
+PROPOSALS = ("recovery.approval",)
 COMPARISONS = ("payments.reconciliation", "payments.reconciledday")
 HEALTH = ("recovery.providerstatus",)
 ENGINES = (
@@ -40,6 +45,7 @@ EVERYTHING = (
     *(*CATALOGUE, *SALES, *CUSTOMERS, *VENUES, *HISTORY, *CASES, *ENGINES),
     *ALERTS,
     *(*MESSAGES, *REACH, *BUDGETS, *MONEY, *FAILURES, *COMPARISONS),
+    *PROPOSALS,
     *("bookings.slotclaim", "recovery.idempotencyrecord"),
     *("django_celery_beat.periodictask", "auth.group"),
 )
@@ -63,11 +69,16 @@ WORK_ON_CASES = _may("view", *CASES, *ALERTS) | _may(
 MOVE = {"bookings.move_booking", "bookings.cancel_in_full"}
 # Give money back by card and decide about what went wrong; hand out what is owed.
 REFUND, PAY_OUT = {"payments.refund_payment"}, {"payments.pay_out_refund"}
+# Hand out, or take away, all that is known of a person.
+EXPORT, ERASE = {"accounts.export_person"}, {"accounts.erase_person"}
+# Record money that was paid by hand.
+TAKE_IN = {"payments.record_payment"}
 # Take somebody off the waitlist.
 KEEP_THE_LIST = {"bookings.change_waitlistentry"}
 SUPPORT = (
     _may("view", *SALES, *CUSTOMERS, *CATALOGUE, *HISTORY, *EVENTS)
     | _may("view", *MESSAGES, *WORKFLOWS, *MONEY, *FAILURES, *COMPARISONS, *HEALTH)
+    | _may("view", *PROPOSALS)
     # Send mails to an address again, push nothing to a device any more.
     | _may("view change", *REACH)
     | WORK_ON_CASES
@@ -84,9 +95,11 @@ MATRIX: dict[str, set[str]] = {
         "view", *SALES, *CUSTOMERS, *CATALOGUE, *MESSAGES, "accounts.venue"
     )
     | _may("view", *MONEY)
+    | _may("view", *PROPOSALS)
     # Of cases, those that are for the front desk.
     | _may("view change", "recovery.case")
-    | {"payments.record_payment"}
+    # Also void what they recorded themselves, on the same day.
+    | TAKE_IN
     | PAY_OUT
     | KEEP_THE_LIST
     | MOVE
@@ -96,12 +109,17 @@ MATRIX: dict[str, set[str]] = {
     | _may("delete", "bookings.openinghours", "bookings.dateexception")
     | _may("delete", "bookings.cancellationtier")
     | KEEP_THE_LIST
+    | _may("view", *PROPOSALS)
+    # The till is theirs: large amounts, and whatever was recorded by mistake.
+    | TAKE_IN
+    | {"payments.void_payment"}
     # Of cases, those that are for managers.
     | _may("view change", "recovery.case")
     | MOVE
     | SEE_CONTACT_DATA,
     "support": SUPPORT,
-    "support_lead": SUPPORT,
+    # The second person for what support gives back.
+    "support_lead": SUPPORT | EXPORT | {"payments.approve_refund"},
     "operations": _may("view", *HISTORY, *ENGINES, "accounts.venue", "auth.group")
     | _may("view", *MESSAGES)
     # Take addresses off the list, and let mails go out before a quota is full.
@@ -113,7 +131,13 @@ MATRIX: dict[str, set[str]] = {
     | _may("view", *COMPARISONS)
     | _may("change", "payments.reconciliation")
     | _may("view add change", "accounts.user", "accounts.venuestaff")
+    # Agree to what a colleague wants to give to others, and see what waits for that.
+    | {"accounts.approve_rights"}
+    | _may("view", *PROPOSALS)
     | _may("change", "auth.group")
+    # Also for those who have no app to ask with, such as walk-ins.
+    | EXPORT
+    | ERASE
     | _may("view change", "django_celery_beat.periodictask"),
     "auditor": _may("view", *EVERYTHING),
 }

@@ -4,6 +4,9 @@ A request needs no Clerk: the stored keys serve for CLERK_KEYS_MAX_AGE_SECONDS a
 last answer. A token with an unknown key makes one process ask, at most once a minute;
 `attempted_at` is the right to ask, won by one conditional UPDATE. All stamps here are
 wall clock, like those of the tokens which the keys sign.
+
+CLERK_JWT_KEYS need no answer of Clerk at all. They have no ids: one of them is the key
+of a token if it made the signature.
 """
 
 import threading
@@ -11,6 +14,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 import jwt
@@ -21,6 +25,8 @@ from django.db.models import Q
 
 from slotbase.accounts.errors import AuthUnavailable, TokenInvalid
 from slotbase.accounts.models import SigningKeySet
+from slotbase.accounts.tokens import is_signed_by, read_key_id
+from slotbase.lib.pem import read_public_key
 from slotbase.providers.clerk import client
 from slotbase.providers.errors import ProviderError
 
@@ -74,7 +80,18 @@ class StoredKeys:
     @property
     def ask_again_after(self) -> timedelta:
         """How long after an attempt the next one is allowed."""
-        return ASK_AGAIN_AFTER if self.are_usable else ASK_AGAIN_WITHOUT_KEYS_AFTER
+        has_keys = self.are_usable or settings.CLERK_JWT_KEYS
+        return ASK_AGAIN_AFTER if has_keys else ASK_AGAIN_WITHOUT_KEYS_AFTER
+
+    @property
+    def say_clerk_is_away(self) -> bool:
+        """Whether the last attempt to fetch them failed, and not long ago."""
+        if self.failed_at is None:
+            return False
+        if self.fetched_at is not None and self.fetched_at >= self.failed_at:
+            return False
+        missed = timedelta(seconds=3 * settings.CLERK_KEYS_REFRESH_SECONDS)
+        return _wall_clock() - self.failed_at <= missed
 
     def find(self, key_id: str) -> RSAPublicKey | None:
         """The key of this id, if it may still be used."""
@@ -107,16 +124,21 @@ _keys = _KeysOfThisProcess()
 _one_thread_asks = threading.Lock()
 
 
-def find_signing_key(key_id: str) -> RSAPublicKey:
-    """Clerk's public key of this id. Clerk may be asked: not inside a transaction.
+def find_signing_key(token: str) -> RSAPublicKey:
+    """The key that the token has to be signed with.
+
+    Not inside a transaction: Clerk may be asked for it.
 
     Raises:
-        TokenInvalid: Clerk has no such key.
+        TokenInvalid: not a token, or Clerk has no such key.
         AuthUnavailable: Clerk has to be asked and does not answer.
     """
-    key = _keys.get().find(key_id)
+    key_id = read_key_id(token)
+    key = _keys.get().find(key_id) or _find_given_key(token)
     if key is not None:
         return key
+    if not settings.CLERK_JWKS_URL:
+        raise TokenInvalid("unknown key")
     stored = _learn_key(key_id)
     key = stored.find(key_id)
     if key is not None:
@@ -126,6 +148,25 @@ def find_signing_key(key_id: str) -> RSAPublicKey:
     raise AuthUnavailable
 
 
+def clerk_is_away() -> bool:
+    """Whether Clerk's keys cannot be refreshed, as far as this process knows.
+
+    Not if nobody has tried for long: what is not known to be away counts as there.
+    """
+    return _keys.get().say_clerk_is_away
+
+
+def _find_given_key(token: str) -> RSAPublicKey | None:
+    keys = read_given_keys(tuple(settings.CLERK_JWT_KEYS))
+    return next((key for key in keys if is_signed_by(token, key)), None)
+
+
+@lru_cache(maxsize=8)
+def read_given_keys(texts: tuple[str, ...]) -> list[RSAPublicKey]:
+    """The keys of CLERK_JWT_KEYS; `slotbase.lib.checks` saw that they can be read."""
+    return [read_public_key(text) for text in texts]
+
+
 def refresh_signing_keys() -> None:
     """Fetch Clerk's keys and store them. Not inside a transaction: it waits for Clerk.
 
@@ -133,9 +174,19 @@ def refresh_signing_keys() -> None:
         ProviderError: Clerk did not answer with keys; the stored ones stay.
     """
     asked_at = _wall_clock()
-    jwks = client.fetch_signing_keys()
+    try:
+        jwks = client.fetch_signing_keys()
+    except ProviderError:
+        _store(failed_at=_wall_clock())
+        raise
+    _store(jwks=jwks, fetched_at=asked_at)
+
+
+def _store(**values: Any) -> None:
     SigningKeySet.objects.update_or_create(
-        pk=ROW, defaults={"jwks": jwks, "fetched_at": asked_at}
+        pk=ROW,
+        defaults=values,
+        create_defaults={"jwks": {"keys": []}, **values},
     )
     forget_cached_keys()
 
@@ -186,7 +237,6 @@ def _try_to_refresh() -> None:
         refresh_signing_keys()
     except ProviderError as error:
         log.warning("signing_keys_not_refreshed", error=str(error))
-        SigningKeySet.objects.filter(pk=ROW).update(failed_at=_wall_clock())
 
 
 def age_of_keys() -> timedelta | None:

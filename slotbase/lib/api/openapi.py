@@ -109,7 +109,7 @@ RETRY_AFTER = OpenApiParameter(
 PAGE = [
     OpenApiParameter(
         "page_size",
-        {"type": "integer", "minimum": 1, "default": 25},
+        {"type": "integer", "minimum": 1, "maximum": 10**18 - 1, "default": 25},
         description="How many; more than 100 are cut to 100.",
     ),
     OpenApiParameter(

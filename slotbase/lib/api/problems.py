@@ -40,6 +40,7 @@ class Kind:
 
 INVALID = Kind(400, "validation_error", "The request is not valid")
 NOT_FOUND = Kind(404, "not_found", "There is nothing here for you")
+NOT_ALLOWED = Kind(405, "method_not_allowed", "Not a method of this address")
 TOO_LARGE = Kind(413, "payload_too_large", "The body is too large")
 NOT_JSON = Kind(415, "unsupported_media_type", "Send JSON in UTF-8")
 BROKEN = Kind(500, "internal_error", "Something is broken on our side")
@@ -53,9 +54,7 @@ FRAMEWORK_KINDS: dict[type[exceptions.APIException], Kind] = {
         403, "permission_denied", "This is not allowed to you"
     ),
     exceptions.NotFound: NOT_FOUND,
-    exceptions.MethodNotAllowed: Kind(
-        405, "method_not_allowed", "Not a method of this address"
-    ),
+    exceptions.MethodNotAllowed: NOT_ALLOWED,
     exceptions.NotAcceptable: Kind(406, "not_acceptable", "Only JSON is spoken here"),
     exceptions.UnsupportedMediaType: NOT_JSON,
     exceptions.Throttled: Kind(

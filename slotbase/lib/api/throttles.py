@@ -1,73 +1,17 @@
-"""Request limits: one atomic count per minute in Redis, per process without Redis.
+"""Limits of the API: for each customer, for holds, and without sign-in."""
 
-DRF's own throttle reads and then writes, so parallel requests slip through (DRF #8127),
-and it answers 500 when the cache is down. This one counts with INCR, and falls back to
-a count of this process for a few seconds whenever Redis does not answer in time.
-"""
-
-import threading
-import time
-from collections import Counter
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import structlog
 from django.conf import settings
-from django_redis import get_redis_connection
-from redis.exceptions import RedisError
 from rest_framework.exceptions import Throttled
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
+from slotbase.lib.addresses import address_of
+from slotbase.lib.counts import is_within, seconds_left
+
 if TYPE_CHECKING:  # DRF imports this module while it makes APIView
     from rest_framework.views import APIView
-
-WINDOW_SECONDS = 60
-AVOID_REDIS_SECONDS = 5
-
-log = structlog.get_logger(__name__)
-
-
-class _LocalCounts:
-    """Counts of this process for the present window."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._window = 0
-        self._counts: Counter[str] = Counter()
-
-    def increment(self, name: str, window: int) -> int:
-        with self._lock:
-            if window != self._window:
-                self._window, self._counts = window, Counter()
-            self._counts[name] += 1
-            return self._counts[name]
-
-
-_local_counts = _LocalCounts()
-_redis_avoided_until = 0.0
-
-
-def count_request(name: str, window: int) -> int:
-    """Count one more request under this name and return how many the window has."""
-    global _redis_avoided_until  # noqa: PLW0603 - one switch per process, by intent
-    if time.monotonic() < _redis_avoided_until:
-        return _local_counts.increment(name, window)
-    try:
-        return _increment_in_redis(f"throttle:{name}:{window}")
-    except (RedisError, OSError) as error:
-        _redis_avoided_until = time.monotonic() + AVOID_REDIS_SECONDS
-        log.warning("throttle_without_redis", error=type(error).__name__)
-        return _local_counts.increment(name, window)
-
-
-def _increment_in_redis(key: str) -> int:
-    # Two commands, since a pipeline costs more than it saves here; a key whose EXPIRE
-    # gets lost counts a minute that is over and is evicted one day.
-    redis = get_redis_connection("default")
-    count: int = redis.incr(key)
-    if count == 1:
-        redis.expire(key, 2 * WINDOW_SECONDS)
-    return count
 
 
 class PerMinute(BaseThrottle):
@@ -83,13 +27,15 @@ class PerMinute(BaseThrottle):
 
     def is_within_limit(self, identity: Any) -> bool:
         """Count one request more of this identity."""
-        window = int(time.time()) // WINDOW_SECONDS
-        limit: int = getattr(settings, self.limit_setting)
-        return count_request(f"{self.scope}:{identity}", window) <= limit
+        return is_within(getattr(settings, self.limit_setting), self.scope, identity)
 
     def wait(self) -> float:
         """Seconds until the next window."""
-        return WINDOW_SECONDS - time.time() % WINDOW_SECONDS
+        return seconds_left()
+
+    def get_ident(self, request: Request) -> str:
+        """The client's address; DRF's own counts each of IPv6 apart."""
+        return address_of(request.META)
 
     def identity(self, request: Request) -> Any:
         """Whose requests are counted together; None is never limited."""
@@ -121,6 +67,12 @@ class HoldThrottle(UserThrottle):
     """New holds, which cost more than reads and block what others want."""
 
     scope, limit_setting = "holds", "THROTTLE_HOLDS_PER_MINUTE"
+
+
+class ExportThrottle(UserThrottle):
+    """All data of a person, which takes a look at every webhook."""
+
+    scope, limit_setting = "exports", "THROTTLE_EXPORTS_PER_MINUTE"
 
 
 def throttle_refused_sign_in(request: Request) -> None:

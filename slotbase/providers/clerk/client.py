@@ -16,10 +16,11 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 
+from slotbase.lib.card_numbers import mask_card_numbers
 from slotbase.lib.letters import can_be_shown
 from slotbase.providers.breaker import Breaker
 from slotbase.providers.errors import Outcome, ProviderError
-from slotbase.providers.http import read_body, refuse_failure
+from slotbase.providers.http import read_body, refuse_failure, request
 from slotbase.providers.reports import reported
 
 CONNECT_SECONDS = READ_SECONDS = 2
@@ -41,6 +42,15 @@ class Profile:
     locale: str
 
 
+@dataclass(frozen=True)
+class Account:
+    """A user of Clerk; being locked ends by itself, being banned does not."""
+
+    profile: Profile
+    is_banned: bool = False
+    is_locked: bool = False
+
+
 def fetch_signing_keys() -> dict[str, Any]:
     """Clerk's key set, reduced to the RSA keys that can sign tokens.
 
@@ -53,7 +63,7 @@ def fetch_signing_keys() -> dict[str, Any]:
         return _read_key_set(_fetch(settings.CLERK_JWKS_URL))
 
 
-def get_user(clerk_id: str) -> Profile | None:
+def get_user(clerk_id: str) -> Account | None:
     """Who this is: name, primary address and number if verified; None: nobody there.
 
     Takes about three seconds at most; reading changes nothing, so asking again is safe.
@@ -66,9 +76,13 @@ def get_user(clerk_id: str) -> Profile | None:
         return _read_user(_read_json(_fetch(address, may_be_missing=True)))
 
 
-def _read_user(user: Any) -> Profile | None:
+def _read_user(user: Any) -> Account | None:
     if isinstance(user, dict) and user.get("object") == "user":
-        return _read_profile(user)
+        return Account(
+            _read_profile(user),
+            is_banned=user.get("banned") is True,
+            is_locked=user.get("locked") is True,
+        )
     if _says_not_found(user):
         return None
     # A 404 of somebody else: CLERK_API_URL is wrong.
@@ -89,20 +103,20 @@ def _fetch(url: str, *, may_be_missing: bool = False) -> bytes:
 
 
 def _get(url: str) -> requests.Response:
-    return requests.get(
+    return request(
+        "GET",
         url,
         auth=_authorise,
         timeout=(CONNECT_SECONDS, READ_SECONDS),
-        allow_redirects=False,
         stream=True,
     )
 
 
-def _authorise(request: requests.PreparedRequest) -> requests.PreparedRequest:
+def _authorise(prepared: requests.PreparedRequest) -> requests.PreparedRequest:
     """Show the secret key to Clerk's API alone: the public key set needs none."""
-    if (request.url or "").startswith(f"{settings.CLERK_API_URL}/v1/"):
-        request.headers["Authorization"] = f"Bearer {settings.CLERK_SECRET_KEY}"
-    return request
+    if (prepared.url or "").startswith(f"{settings.CLERK_API_URL}/v1/"):
+        prepared.headers["Authorization"] = f"Bearer {settings.CLERK_SECRET_KEY}"
+    return prepared
 
 
 def _read_key_set(body: bytes) -> dict[str, Any]:
@@ -155,7 +169,7 @@ def _read_profile(user: Mapping[str, Any]) -> Profile:
     parts = [_clean(user.get(name)) for name in ("first_name", "last_name")]
     locale = _clean(user.get("locale"))
     return Profile(
-        name=" ".join(filter(None, parts))[:200],
+        name=mask_card_numbers(" ".join(filter(None, parts)))[:200],
         email=_email(_primary(user, "email_address", "email_addresses")),
         phone=_primary(user, "phone_number", "phone_numbers")[:40],
         locale=locale if LOCALE.fullmatch(locale) else "",

@@ -21,7 +21,7 @@ from google.auth.transport.requests import Request
 from requests.adapters import HTTPAdapter
 
 from slotbase.providers.errors import Outcome, ProviderError
-from slotbase.providers.http import read_body
+from slotbase.providers.http import DirectSession, confine, read_body
 
 CONNECT_SECONDS, TOTAL_SECONDS = 3, 10
 # requests takes it; its types do not say so.
@@ -53,12 +53,13 @@ class Line:
         project = app.project_id
         service._fcm_url = f"{base}/v1/projects/{project}/messages:send"  # noqa: SLF001
         session = service._client.session  # noqa: SLF001 - see above
+        confine(session)
         # A 401 is told to us at once, not after three more attempts.
         session._max_refresh_attempts = 0  # noqa: SLF001 - its own option, out of reach
         mount(session, "https://fcm.googleapis.com", "https://", "http://")
         self.service: Any = service
         self._credential: Any = certificate.get_credential()
-        self._sign_in = _SignIn(mount(requests.Session(), "https://", "http://"))
+        self._sign_in = _SignIn(mount(DirectSession(), "https://", "http://"))
 
     def authorize(self) -> None:
         """See to an access token that is valid; most often there is one.

@@ -12,7 +12,7 @@ from resend.exceptions import ResendError
 
 from slotbase.providers.breaker import Breaker
 from slotbase.providers.errors import BREAKER_OPEN, Outcome, ProviderError
-from slotbase.providers.http import read_body, read_seconds
+from slotbase.providers.http import read_body, read_seconds, request
 
 CONNECT_SECONDS, TOTAL_SECONDS = 3, 10
 # requests takes it; its types do not say so.
@@ -126,13 +126,12 @@ class _Http(resend.HTTPClient):
         """
         deadline = time.monotonic() + TOTAL_SECONDS
         try:
-            with requests.request(
+            with request(
                 method,
                 url,
                 headers=dict(headers),
                 json=json,
                 timeout=TIMEOUT,
-                allow_redirects=False,
                 stream=True,
             ) as response:
                 body = read_body(

@@ -19,7 +19,7 @@ from django.conf import settings
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-from slotbase.providers.http import read_body
+from slotbase.providers.http import DirectSession, read_body
 
 MAX_ANSWER_BYTES = 1024 * 1024
 # Nothing about this computer or earlier calls is sent, nothing of Stripe's is logged.
@@ -105,9 +105,7 @@ def _session() -> requests.Session:
 
 
 def _new_session() -> requests.Session:
-    session = requests.Session()
-    # Else an entry in ~/.netrc would replace the key.
-    session.auth = lambda request: request
+    session = DirectSession()
     for scheme in ("http://", "https://"):
         session.mount(scheme, _InTime())
     return session

@@ -1,6 +1,5 @@
 """Resend, simulated: it takes mails, and tells by webhook what became of them."""
 
-import base64
 import hmac
 import json
 import os
@@ -22,7 +21,8 @@ from slotbase.sandbox.resend.errors import Refused, refusal_of
 from slotbase.sandbox.resend.idempotency import IdempotencyKeys
 from slotbase.sandbox.resend.limits import NAMES, Limits
 from slotbase.sandbox.resend.mails import Mail, read_key, read_mail
-from slotbase.sandbox.webhooks import Message, Webhooks
+from slotbase.sandbox.svix import sign
+from slotbase.sandbox.webhooks import Webhooks
 
 EVENTS = tuple(
     f"email.{each}"
@@ -175,18 +175,3 @@ def _event(type_: str, id_: str, mail: Mail, bounce: str) -> bytes:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat()
-
-
-def sign(message: Message, secret: str, at: float) -> Mapping[str, str]:
-    """The headers of a webhook that is sent now, as Svix makes them for Resend."""
-    stamp = int(at)
-    signed = f"{message.id}.{stamp}.".encode() + message.body
-    key = base64.b64decode(secret.removeprefix("whsec_"))
-    digest = base64.b64encode(hmac.digest(key, signed, "sha256")).decode()
-    return {
-        "Content-Type": "application/json",
-        "User-Agent": "Svix-Webhooks/1.62.0",
-        "svix-id": message.id,
-        "svix-timestamp": str(stamp),
-        "svix-signature": f"v1,{digest}",
-    }

@@ -11,7 +11,10 @@ from django.db import transaction
 
 from bookings.models import OpeningHours, Resource, ResourceUnit
 from bookings.states import PaymentMode, ResourceKind
-from slotbase.accounts.models import User, Venue, VenueStaff
+from slotbase.accounts.models import SecondFactor, User, Venue, VenueStaff
+from slotbase.devstack.codes import SECRET
+from slotbase.lib import sealing
+from slotbase.lib.clock import Now
 
 PASSWORD = "slotbase-demo"  # noqa: S105 - printed at each start, on this computer only
 GROUPS = ["front_desk", "manager", "support", "support_lead", "operations", "auditor"]
@@ -173,4 +176,9 @@ def _seed_staff(group: str) -> dict[str, Any]:
         VenueStaff.objects.bulk_create(
             VenueStaff(user=user, venue=venue) for venue in Venue.objects.all()
         )
+    # Also for staff of a demo that was made before there were factors.
+    SecondFactor.objects.get_or_create(
+        user=user,
+        defaults={"sealed_secret": sealing.seal(SECRET), "confirmed_at": Now()},
+    )
     return {"username": group, "password": PASSWORD, "group": group}

@@ -1,0 +1,1 @@
+"""`make security`: what is known to be broken, and what a stranger can break."""
