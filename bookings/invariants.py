@@ -1,9 +1,22 @@
 """What must always hold for holds, claims and bookings."""
 
 from bookings.models import Booking
-from bookings.states import BOOKING_MOVES, HOLD_MOVES, WAITLIST_MOVES
-from recovery.invariants import Invariant, only, recent, register, unbroken_history
+from bookings.states import (
+    BOOKING_MOVES,
+    ENHANCEMENT_MOVES,
+    HOLD_MOVES,
+    WAITLIST_MOVES,
+)
+from recovery.invariants import (
+    Invariant,
+    only,
+    overdue,
+    recent,
+    register,
+    unbroken_history,
+)
 from recovery.privileges import never_delete
+from recovery.rowqueue import fingerprint_of
 
 never_delete(Booking)
 
@@ -41,6 +54,25 @@ recent(
     "SELECT id FROM bookings_waitlistentry WHERE id >= {since}",
     "SELECT id FROM bookings_waitlistentry WHERE status IN ('WAITING', 'OFFERED')",
 )
+recent(
+    "feedback",
+    "SELECT id FROM bookings_sessionfeedback WHERE id >= {since}",
+    "SELECT id FROM bookings_sessionfeedback WHERE next_run_at IS NOT NULL",
+)
+
+# Ids in lists, which no foreign key watches.
+_TAUGHT = f"""
+    SELECT f.id FROM bookings_sessionfeedback f
+    JOIN bookings_booking b ON b.id = f.booking_id
+    JOIN bookings_resource r ON r.id = b.resource_id
+    WHERE {only("f.id", "feedback")} AND (
+        EXISTS (SELECT FROM unnest(f.skills || f.accepted_skills) AS named
+                WHERE NOT EXISTS (SELECT FROM bookings_skill s
+                    WHERE s.id = named AND s.venue_id = r.venue_id))
+        OR EXISTS (SELECT FROM unnest(f.drills || f.accepted_drills) AS named
+                WHERE NOT EXISTS (SELECT FROM bookings_drill d
+                    WHERE d.id = named AND d.venue_id = r.venue_id)))
+"""
 
 # Computed from holds and bookings, not from claims: it must not believe the guard.
 _OVERLAPS = """
@@ -165,6 +197,35 @@ register(
         unbroken_history(
             "bookings_waitlistentry", "waitlistentry", WAITLIST_MOVES, scope="waitlist"
         ),
+    ),
+    Invariant(
+        "I6.feedback",
+        "The history of an enhancement is an unbroken legal chain that ends in its"
+        " state.",
+        unbroken_history(
+            "bookings_sessionfeedback",
+            "sessionfeedback",
+            ENHANCEMENT_MOVES,
+            scope="feedback",
+        ),
+    ),
+    Invariant(
+        "I7.feedback",
+        "Feedback names what is taught at its venue, and no more.",
+        _TAUGHT,
+    ),
+    Invariant(
+        "I11.feedback",
+        "Notes that are due have been tried within five minutes.",
+        # While OpenAI fails, its breaker keeps most of them waiting.
+        overdue(
+            "bookings_sessionfeedback",
+            waits_for=(fingerprint_of("openai"),),
+            more="AND NOT EXISTS (SELECT FROM recovery_providerstatus"
+            " WHERE provider = 'openai' AND last_failure_at IS NOT NULL"
+            " AND (last_success_at IS NULL OR last_failure_at > last_success_at))",
+        ),
+        is_safety=False,
     ),
     Invariant(
         "I7.offers",

@@ -20,6 +20,7 @@ from psycopg.types.json import Jsonb
 from bookings.errors import BookingNotFound, HoldNotFound, WaitlistEntryNotFound
 from bookings.hours import Interval
 from bookings.models import Booking, BookingHold, Resource, SlotClaim, WaitlistEntry
+from bookings.models.feedback import SessionFeedback
 from bookings.states import (
     OPEN_ENTRIES,
     BookingStatus,
@@ -487,3 +488,10 @@ def _has_won_all(statement: str, parameters: dict[str, Any]) -> bool:
         cursor.execute(statement, parameters)
         (has_all,) = cursor.fetchone()
     return bool(has_all)
+
+
+@transaction_required
+def lock_feedback(**which: UUID | None) -> SessionFeedback | None:
+    """What a coach wrote, locked; nothing else is, so no sale waits for it."""
+    locked = SessionFeedback.objects.select_for_update(of=("self",))
+    return locked.filter(**which).select_related("booking__resource__venue").first()

@@ -4,7 +4,7 @@ from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from django.db import connection
@@ -24,7 +24,9 @@ from bookings.models import (
     BookingHold,
     CancellationTier,
     DateException,
+    Drill,
     Resource,
+    Skill,
     WaitlistEntry,
 )
 from bookings.rules import Rules, Wanted, check_slot, get_rules
@@ -48,6 +50,7 @@ WHERE u.resource_id = %s
                   AND h.expires_at <= (SELECT slotbase_now())))
 """
 Taken = dict[int, list[Interval]]
+Taught = TypeVar("Taught", Skill, Drill)
 
 
 def get_taken(rules: Rules, window: Interval) -> Taken:
@@ -482,3 +485,9 @@ def list_history(booking: Booking) -> QuerySet[AuditEntry]:
             subjects = [str(each) for each in ids.values_list("pk", flat=True)]
             is_meant |= Q(subject_type=name, subject_id__in=subjects)
     return AuditEntry.objects.filter(is_meant).order_by("id")
+
+
+def list_taught(of: type[Taught], ids: list[int]) -> list[Taught]:
+    """In the order that feedback names them in; also those retired since."""
+    found = of.objects.in_bulk(ids)
+    return [found[pk] for pk in ids if pk in found]

@@ -3,7 +3,7 @@
 from celery import shared_task
 from django.conf import settings
 
-from bookings.services import closures, endings, expiring, holds, waitlist
+from bookings.services import closures, endings, enhancing, expiring, holds, waitlist
 
 
 @shared_task(name="bookings.expire_holds")
@@ -55,3 +55,9 @@ def offer_free_slots(**_: object) -> None:
 def purge_waitlist(**_: object) -> None:
     """Delete entries of the waitlist that ended long ago."""
     waitlist.purge_ended_entries(limit=settings.SWEEP_BATCH_SIZE)
+
+
+@shared_task(name="bookings.enhance_feedback")
+def enhance_feedback(*, id: str = "", **_: object) -> None:  # noqa: A002 - of the row
+    """Have one coach's notes enhanced, or all that are due."""
+    enhancing.enhance_due(**({"id": id} if id else {}))

@@ -114,6 +114,13 @@ KINDS: Mapping[str, Kind] = {
     "late_payment_refunded": Kind(
         Topic.MONEY, _SLOT | _MONEY_BACK | {"is_all"}, version=2
     ),
+    # What the coach wrote is in the app, and in no mail.
+    "feedback_ready": Kind(
+        Topic.BOOKINGS,
+        _SLOT | {"reference"},
+        urgency=Urgency.LATER,
+        must_arrive=False,
+    ),
     "waitlist_offered": Kind(
         Topic.WAITLIST,
         _SLOT | {"price_minor", "currency", "offered_until"},

@@ -10,7 +10,8 @@ The row of an approval is written last of all (bookings/locks.py): of two who de
 once the second one finds it decided, and all that they did is undone.
 """
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -22,7 +23,11 @@ from django.db.models import F, QuerySet
 
 from recovery import audit
 from recovery.errors import AlreadyProposed, ApprovalHasChanged, NotYours
-from recovery.locks import lock_approval, lock_expired_approvals
+from recovery.locks import (
+    lock_approval,
+    lock_approvals_about,
+    lock_expired_approvals,
+)
 from recovery.models import Approval
 from recovery.states import APPROVAL_MOVES, ApprovalStatus
 from slotbase.lib.backoffice import of_own_venues, works_at
@@ -30,6 +35,7 @@ from slotbase.lib.clock import Now, read_clock
 from slotbase.lib.db import retry_on_conflict, transaction_required
 from slotbase.lib.errors import InvalidState, NotFound, ValidationFailed
 from slotbase.lib.ids import uuid7
+from slotbase.lib.masking import ERASED
 from slotbase.lib.states import require_move
 
 
@@ -39,7 +45,8 @@ class Kind:
 
     `execute(approval, approver_id, looked)` is part of the transaction that agrees.
     `look(terms)` is asked before that, since it may call a provider. `describe(terms)`
-    says in words what will be done.
+    says in words what will be done. `typed` are the names in the terms under which
+    stands what staff wrote: it goes when whom it is about is erased.
     """
 
     name: str
@@ -48,6 +55,7 @@ class Kind:
     execute: Callable[[Approval, UUID, Any], None]
     describe: Callable[[Mapping[str, Any]], list[str]]
     look: Callable[[Mapping[str, Any]], Any] = lambda _terms: None
+    typed: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -64,6 +72,8 @@ class Proposal:
     venue_id: int | None = None
 
 
+#: Ids, here and at providers, and currencies.
+_KEPT = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[a-z]+_\w+|[A-Z]{3}")
 UNREADABLE = "It comes from another version: let it be proposed anew."
 
 _kinds: dict[str, Kind] = {}
@@ -238,6 +248,33 @@ def expire_due(*, limit: int) -> int:
     for approval in over:
         _end(approval, ApprovalStatus.EXPIRED, audit.Actor.system("approvals"))
     return len(over)
+
+
+@transaction_required
+def forget_about(subject_ids: Collection[str]) -> None:
+    """Nobody agrees to these any more, and nothing that was typed in them is left.
+
+    Ids and amounts stay in the terms: books are compared with them.
+    """
+    for approval in lock_approvals_about(subject_ids):
+        if approval.status == ApprovalStatus.PROPOSED:
+            _end(approval, ApprovalStatus.EXPIRED, audit.Actor.system("erasures"))
+        Approval.objects.filter(pk=approval.pk).update(
+            title=ERASED,
+            reason="",
+            decision_reason="",
+            terms=_without_typed(approval.terms, _kinds.get(approval.kind)),
+        )
+
+
+def _without_typed(value: Any, kind: Kind | None, name: str = "") -> Any:
+    """The same structure. Of a kind that is not there any more only ids are kept."""
+    if isinstance(value, dict):
+        return {key: _without_typed(each, kind, key) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_without_typed(each, kind, name) for each in value]
+    is_kept = name not in kind.typed if kind else _KEPT.fullmatch(str(value))
+    return value if is_kept or not isinstance(value, str) else ERASED
 
 
 def _get(approval_id: UUID) -> Approval:

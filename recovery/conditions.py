@@ -19,6 +19,7 @@ from recovery.heartbeats import QUEUES
 from recovery.notices import channels
 from recovery.severities import CONDITIONS
 from slotbase.lib.errors import Unavailable
+from slotbase.providers.reports import EXPENDABLE
 
 log = structlog.get_logger(__name__)
 
@@ -130,7 +131,9 @@ _finders: dict[str, Callable[[], Found]] = {
         _BAD_SIGNATURES, "Somebody sends forged webhooks of {}, or our secret is wrong"
     ),
     "provider_down": _of(
-        _PROVIDER_DOWN, "{} does not answer as it should", expendable=_expendable
+        _PROVIDER_DOWN,
+        "{} does not answer as it should",
+        expendable=lambda: [*_expendable(), *EXPENDABLE],
     ),
     "alert_channel": _of(
         _ALERT_CHANNEL, "Alerts do not go out by {}", channels=channels

@@ -41,9 +41,17 @@ class Snapshot:
     @property
     def status(self) -> Health:
         """Unhealthy without the database alone; degraded if any part is."""
-        found = {check.status for check in self.checks}
-        worst = (Health.UNHEALTHY, Health.DEGRADED)
-        return next((each for each in worst if each in found), Health.HEALTHY)
+        bad = {Health.UNHEALTHY, Health.DEGRADED}
+        found = {each.name: each.status for each in self.checks if each.status in bad}
+        # Whoever takes processes away for it would take staff's pages away, too.
+        without = found.get("database") is Health.UNHEALTHY
+        return (
+            Health.UNHEALTHY
+            if without
+            else Health.DEGRADED
+            if found
+            else Health.HEALTHY
+        )
 
 
 def find_unready_part() -> str | None:

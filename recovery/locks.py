@@ -241,6 +241,13 @@ def lock_expired_approvals(limit: int) -> list[Approval]:
     return list(over.select_for_update(skip_locked=True, of=("self",))[:limit])
 
 
+@transaction_required
+def lock_approvals_about(subject_ids: Collection[str]) -> list[Approval]:
+    """Proposals about these, whatever became of them, locked."""
+    about = Approval.objects.filter(subject_id__in=subject_ids).order_by("pk")
+    return list(about.select_for_update(of=("self",)))
+
+
 # Any numbers that nobody else takes.
 _WRITING, _FOLLOWING = 26_26_26, 26_26_27
 

@@ -17,6 +17,7 @@ from django.conf import settings
 from django.db import connection
 from django.db.models import Q
 
+from recovery import approvals
 from recovery.models import (
     Approval,
     AuditEntry,
@@ -29,9 +30,8 @@ from recovery.models import (
 from recovery.states import CaseStatus, DeadLetterStatus, InboxStatus, RunStatus
 from slotbase.lib.clock import Now, read_clock
 from slotbase.lib.db import retry_on_conflict, transaction_required
-from slotbase.lib.masking import mask
+from slotbase.lib.masking import ERASED, mask
 
-ERASED = "[erased]"
 #: Shorter words, and fewer digits, stand in too much that is about others.
 SHORTEST, FEWEST_DIGITS = 3, 6
 #: So many webhooks are looked through by one statement: far below its timeout.
@@ -234,6 +234,7 @@ def hide_old_contact_data() -> int:
 # --- Export -----------------------------------------------------------------------
 
 _CASE = ("kind", "title", "status", "reference", "opened_at", "closed_at")
+_APPROVAL = ("kind", "title", "reason", "decision_reason", "terms")
 _TYPED = ("cause", "details", "close_reason", "evidence")
 
 
@@ -245,11 +246,11 @@ def export(traces: Traces) -> dict[str, Iterable[Any]]:
     )
     history = mine.order_by("id").values("at", "action", "reason")
     cases = Case.objects.filter(_about(traces, webhooks)).order_by("pk")
-    approvals = Approval.objects.filter(subject_id__in=traces.all_ids).order_by("pk")
+    proposed = Approval.objects.filter(subject_id__in=traces.all_ids).order_by("pk")
     return {
         "history": history,
         "cases": cases.values(*_CASE, *_TYPED),
-        "approvals": approvals.values("kind", "title", "reason", "decision_reason"),
+        "approvals": proposed.values(*_APPROVAL),
         "webhooks": _export_webhooks(webhooks),
     }
 
@@ -283,6 +284,7 @@ def erase(traces: Traces, found: Found) -> None:
     _erase_work(traces)
     if traces.telling:
         _scrub_others(traces)
+    approvals.forget_about(traces.all_ids)
 
 
 @transaction_required
@@ -291,9 +293,6 @@ def _erase_cases(traces: Traces, webhooks: Iterable[UUID]) -> None:
     cases = Case.objects.filter(_about(traces, webhooks))
     cases.update(title=ERASED, cause="", details={}, evidence="")
     _closed_by_staff(cases).update(close_reason=ERASED)
-    Approval.objects.filter(subject_id__in=traces.all_ids).update(
-        title=ERASED, reason="", decision_reason=""
-    )
 
 
 def _closed_by_staff(cases: Any) -> Any:

@@ -22,11 +22,13 @@ from django.db import InterfaceError, InternalError, OperationalError
 from recovery import audit, cases, senders
 from recovery.locks import claim_due_row
 from recovery.models import DueRow
+from recovery.states import CaseSeverity
 from slotbase.lib import request_id
 from slotbase.lib.clock import Now, read_clock
 from slotbase.lib.db import retry_on_conflict, transaction_required
 from slotbase.lib.failpoints import failpoint
 from slotbase.providers.errors import Outcome, ProviderError
+from slotbase.providers.reports import EXPENDABLE
 
 Row = TypeVar("Row", bound=DueRow)
 
@@ -361,5 +363,6 @@ def _open_configuration_case(failure: Failure) -> None:
             subject_type="provider",
             subject_id=failure.misconfigured,
             cause=failure.error,
+            severity=CaseSeverity.LOW if failure.misconfigured in EXPENDABLE else None,
         )
     )

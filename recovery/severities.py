@@ -107,8 +107,22 @@ CONDITIONS = {
             "provider_down",
             CaseSeverity.HIGH,
             "operations",
-            "our breaker for a provider opened 3 times in 5 min",
+            "our breaker for a provider that is needed opened 3 times in 5 min",
             "calls are kept off and made later; one in 15 s tries",
+        ),
+        Category(
+            "clerk_keys_old",
+            CaseSeverity.HIGH,
+            "operations",
+            "Clerk's keys have not been renewed for an hour",
+            "the stored ones serve on for CLERK_KEYS_MAX_AGE_SECONDS",
+        ),
+        Category(
+            "clerk_keys_missing",
+            CaseSeverity.CRITICAL,
+            "operations",
+            "Clerk's keys never came or are too old, and there are no CLERK_JWT_KEYS",
+            "customers are told to come again; the next answer of Clerk ends it",
         ),
         Category(
             "alert_channel",

@@ -24,6 +24,7 @@ from slotbase.devstack.state import CHECKOUT, State
 CUSTOMERS = ("fuzz-alice", "fuzz-charlie")
 # Longer than all of it takes; the product takes no token that lives longer.
 TOKEN_SECONDS = 3600
+DONE = "done.txt"
 HOOKS = Path(__file__).with_name("hooks.py")
 # How much is sent is what is tried here, not how much may be sent.
 PLENTY = {
@@ -33,7 +34,7 @@ PLENTY = {
     "MAX_DEVICES": "1000",
     **{
         f"THROTTLE_{each}_PER_MINUTE": "1000000"
-        for each in ("USER", "ADDRESS", "HOLDS", "SHARED_ADDRESS", "GLOBAL")
+        for each in ("USER", "ADDRESS", "HOLDS", "EXPORTS", "SHARED_ADDRESS", "GLOBAL")
     },
 }
 
@@ -42,7 +43,8 @@ def fuzz(options: argparse.Namespace) -> str:
     """Send all that Schemathesis thinks of to a product of our own.
 
     Raises:
-        Found: an answer breaks a check, too little was sent, or an invariant is broken.
+        Found: an answer breaks a check, too little was sent, something was never done,
+            or an invariant is broken.
     """
     with (
         tempfile.TemporaryDirectory(prefix="slotbase-fuzz-") as reports,
@@ -52,12 +54,12 @@ def fuzz(options: argparse.Namespace) -> str:
             _run(who, product, Path(reports), options)
             for who in ("customer", "anonymous")
         ]
-        broken = _violations(product)
-    return judge(runs, broken, options)
+        wrong = [*_never_done(product, Path(reports)), *_violations(product)]
+    return judge(runs, wrong, options)
 
 
 def judge(
-    runs: list[dict[str, Any]], broken: list[str], options: argparse.Namespace
+    runs: list[dict[str, Any]], wrong: list[str], options: argparse.Namespace
 ) -> str:
     """What the reports of all runs come to, in words.
 
@@ -69,11 +71,11 @@ def judge(
     findings = sum(each["unique_failures"] + each["errored"] for each in counts)
     told = f"{cases} cases, {findings} findings, seed {options.seed}"
     if findings or not all(run["complete"] for run in runs):
-        raise Found(told)
+        raise Found("; ".join([told, *wrong]))
     if cases < options.cases:
         raise Found(f"{told}; at least {options.cases} cases are wanted")
-    if broken:
-        raise Found(f"{told}; invariants broken: {', '.join(broken)}")
+    if wrong:
+        raise Found(f"{told}; {'; '.join(wrong)}")
     return f"{told}, no invariant broken"
 
 
@@ -97,6 +99,8 @@ def _run(
     print(f"\n-- as {who}", flush=True)
     env = os.environ | {"NO_PROXY": "localhost,127.0.0.1", "FUZZ_AS": who}
     env |= {"FUZZ_SITE": product["SLOTBASE_URL"], "FUZZ_SEED": str(options.seed)}
+    env |= {"FUZZ_SANDBOX": product["SANDBOX_URL"], "FUZZ_DONE": str(folder / DONE)}
+    env |= {"FUZZ_DEMO": str(Path(product["STATE_DIR"]) / "demo.json")}
     subprocess.run(command, cwd=folder, env=env, check=False)
     if not report.exists():
         raise Found(f"Schemathesis did not run as {who}")
@@ -143,8 +147,31 @@ def _users(product: dict[str, str]) -> dict[str, Any]:
     return {"schemaVersion": "0.2.0", "auth": users}
 
 
+def _never_done(product: dict[str, str], reports: Path) -> list[str]:
+    """Operations that no run was answered well: what is behind them was not tried."""
+    answer = requests.get(
+        f"{product['SLOTBASE_URL']}/api/schema/",
+        headers={"Accept": "application/json"},
+        timeout=30,
+    )
+    answer.raise_for_status()
+    done = [each.read_text() for each in reports.glob(f"*/{DONE}")]
+    return not_among(answer.json(), "".join(done).splitlines())
+
+
+def not_among(schema: dict[str, Any], done: list[str]) -> list[str]:
+    """The operations of a schema that are not among these, such as `GET /me/`."""
+    operations = {
+        f"{method.upper()} {path}"
+        for path, methods in schema["paths"].items()
+        for method in methods
+        if method in {"get", "put", "post", "delete", "patch"}
+    }
+    return [f"never done: {each}" for each in sorted(operations - {*done})]
+
+
 def _violations(product: dict[str, str]) -> list[str]:
-    """The ids of invariants that are broken now."""
+    """The invariants that are broken now."""
     state = State(Path(product["STATE_DIR"]))
     key = state.recall_secret("secret_key")
     done = subprocess.run(
@@ -159,4 +186,4 @@ def _violations(product: dict[str, str]) -> list[str]:
         violations = json.loads(done.stdout)
     except ValueError as error:
         raise Found("check_invariants did not run") from error
-    return [each["id"] for each in violations]
+    return [f"invariant broken: {each['id']}" for each in violations]

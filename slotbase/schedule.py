@@ -62,6 +62,7 @@ SCHEDULE = {
     "tell of failed refunds": Entry(
         "recovery.deliver_events", "money", 5, {"subscriber": "bookings.refunds"}
     ),
+    "enhance feedback": Entry("bookings.enhance_feedback", "ai", 5),
     "tidy closures": Entry("bookings.tidy_closures", "bookings", 300),
     "look for moved clocks": Entry(
         "recovery.deliver_events", "bookings", 30, {"subscriber": "bookings.clocks"}

@@ -128,6 +128,8 @@ NOTIFICATION_RETRY_SECONDS = seconds(
 )
 # Within PUSH_TTL_SECONDS: later nobody is helped by a push.
 PUSH_RETRY_SECONDS = seconds("PUSH_RETRY_SECONDS", default=[10, 30, 120, 600, 1800])
+# Notes of coaches: once more soon, twice within hours; then they stay as they are.
+AI_RETRY_SECONDS = seconds("AI_RETRY_SECONDS", default=[5, 300, 3600, 21600])
 # The last one again and again, for 20 hours.
 ALERT_RETRY_SECONDS = seconds("ALERT_RETRY_SECONDS", default=[5, 15, 30, 60, 120, 300])
 # How long a refund may still come back; a person is not erased before.
@@ -209,6 +211,12 @@ EMAIL_FROM = env.str("EMAIL_FROM", default="")
 FCM_API_URL = env.str("FCM_API_URL", default="https://fcm.googleapis.com")
 # The JSON of a service account of Firebase, as its console gives it. Empty: no pushes.
 FCM_CREDENTIALS = env.str("FCM_CREDENTIALS", default="")
+# Coaches' notes are made readable; without a key, or switched off, they are not.
+AI_ENABLED = env.bool("AI_ENABLED", default=True)
+OPENAI_BASE_URL = env.str("OPENAI_BASE_URL", default="https://api.openai.com/v1")
+OPENAI_API_KEY = env.str("OPENAI_API_KEY", default="")
+OPENAI_MODEL = env.str("OPENAI_MODEL", default="")
+AI_DAILY_TOKENS = env.int("AI_DAILY_TOKENS", default=500_000)
 STRIPE_SECRET_KEY = env.str("STRIPE_SECRET_KEY", default="")
 # Webhooks of the other mode are stored and ignored.
 STRIPE_LIVEMODE = STRIPE_SECRET_KEY.startswith(("sk_live_", "rk_live_"))
@@ -243,12 +251,8 @@ if DEMO:
 
 AUTH_USER_MODEL = "accounts.User"
 AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": f"django.contrib.auth.password_validation.{name}"}
-    for name in (
-        "UserAttributeSimilarityValidator",
-        "MinimumLengthValidator",
-        "CommonPasswordValidator",
-    )
+    {"NAME": f"django.contrib.auth.password_validation.{name}Validator"}
+    for name in ("UserAttributeSimilarity", "MinimumLength", "CommonPassword")
 ]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 ROOT_URLCONF = "slotbase.urls"
@@ -320,6 +324,7 @@ CELERY_TASK_DEFAULT_QUEUE = "default"
 CELERY_TASK_CREATE_MISSING_QUEUES = True
 # What is urgent does not stand in line behind what is not.
 CELERY_TASK_ROUTES = {
+    "bookings.enhance_feedback": {"queue": "ai"},
     "bookings.*": {"queue": "bookings"},
     "notifications.send_push": {"queue": "push"},
     "notifications.tidy_devices": {"queue": "push"},
@@ -413,7 +418,7 @@ SECURE_SSL_REDIRECT = HTTPS_ONLY
 SECURE_REDIRECT_EXEMPT = [r"^health"]
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS_ONLY else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS_ONLY
-SECURE_HSTS_PRELOAD = HTTPS_ONLY
+SILENCED_SYSTEM_CHECKS = ["security.W021"]  # whole domains are not ours to preload
 # Only behind a proxy that always sets this header.
 if env.bool("TRUST_X_FORWARDED_PROTO", default=False):
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")

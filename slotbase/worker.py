@@ -51,6 +51,7 @@ class UnreadableMessage(Exception):
 WITH_ROWS = {
     "accounts.erase_people",
     "accounts.fetch_profiles",
+    "bookings.enhance_feedback",
     "notifications.send_email",
     "notifications.send_push",
     "payments.attempt_card_payment",

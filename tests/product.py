@@ -34,7 +34,15 @@ from slotbase.devstack.state import CHECKOUT, State
 # The tests' own services must not be taken for ones that the product should use.
 OWN_SETTINGS = ("DATABASE_URL", "REDIS_URL", "CACHE_URL", "DJANGO_SETTINGS_MODULE")
 PARTS = ("SUPERVISOR_PID", "WEB_PID", "WORKER_PIDS", "BEAT_PID", "VALKEY_PID")
-PREFIXES = ("CLERK_", "SANDBOX_", "APP_", "STRIPE_API_", "RESEND_API_", "FCM_")
+PREFIXES = (
+    "CLERK_",
+    "SANDBOX_",
+    "APP_",
+    "STRIPE_API_",
+    "RESEND_API_",
+    "FCM_",
+    "OPENAI_",
+)
 
 
 @dataclass

@@ -63,6 +63,7 @@ def _start() -> None:
             "CLERK_ISSUER": f"http://127.0.0.1:{port}/clerk",
             "STRIPE_API_BASE": f"http://127.0.0.1:{port}/stripe",
             "RESEND_API_URL": f"http://127.0.0.1:{port}/resend",
+            "OPENAI_BASE_URL": f"http://127.0.0.1:{port}/openai/v1",
             "FCM_API_URL": f"http://127.0.0.1:{port}/fcm",
             "FCM_CREDENTIALS": make_service_account(
                 f"http://127.0.0.1:{port}/fcm/token"
@@ -98,6 +99,8 @@ os.environ.update(
         "RESEND_REQUESTS_PER_SECOND": "10000",
         "RESEND_BURST": "1000",
         "RESEND_API_KEY": "re_sandbox",
+        "OPENAI_API_KEY": "sk-slotbase-sandbox",
+        "OPENAI_MODEL": "gpt-5.4-mini",
         "EMAIL_FROM": "SlotBase <noreply@slotbase.example>",
         "LOG_LEVEL": "ERROR",
         "STRIPE_SECRET_KEY": "sk_test_sandbox",

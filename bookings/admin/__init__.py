@@ -1,5 +1,21 @@
 """Back office of bookings; importing the rooms registers their pages."""
 
-from bookings.admin import cases, catalogue, sales, special_days, waitlist
+from bookings.admin import (
+    cases,
+    catalogue,
+    feedback,
+    sales,
+    special_days,
+    teaching,
+    waitlist,
+)
 
-__all__ = ("cases", "catalogue", "sales", "special_days", "waitlist")
+__all__ = (
+    "cases",
+    "catalogue",
+    "feedback",
+    "sales",
+    "special_days",
+    "teaching",
+    "waitlist",
+)

@@ -200,6 +200,7 @@ register_actions(
         MAY_MOVE,
         _move_back,
         _is_to_come,
+        needs_step_up=True,
     ),
     tell=RowAction(
         "Keep it, and tell the customer",

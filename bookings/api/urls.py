@@ -3,7 +3,7 @@
 from django.urls import path
 from django.views.decorators.http import conditional_page
 
-from bookings.api import views
+from bookings.api import feedback_views, views
 
 # The catalogue changes rarely: its answers have an ETag, and 304 if nothing is new.
 venues = conditional_page(views.VenueListView.as_view())
@@ -30,4 +30,13 @@ urlpatterns = [
         views.CancellationQuoteView.as_view(),
     ),
     path("bookings/<uuid:booking_id>/cancel/", views.BookingCancelView.as_view()),
+    path("bookings/<uuid:booking_id>/feedback/", feedback_views.FeedbackView.as_view()),
+    path(
+        "bookings/<uuid:booking_id>/feedback/accept/",
+        feedback_views.FeedbackAcceptView.as_view(),
+    ),
+    path(
+        "bookings/<uuid:booking_id>/feedback/enhance/",
+        feedback_views.FeedbackEnhanceView.as_view(),
+    ),
 ]

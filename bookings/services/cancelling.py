@@ -73,8 +73,8 @@ def cancel_in_full(
     Raises:
         BookingNotFound: there is none.
         NotCancellable: the customer is there already, or it is cancelled, or over.
-        ApprovalRequired: its terms would keep something, and all of it is more than
-            one person may give back.
+        ApprovalRequired: its terms would keep something, or it has begun, and all of
+            it is more than one person may give back.
     """
     booking = lock_booking_with_hold(booking_id)
     if BookingStatus.CANCELLING not in BOOKING_MOVES[booking.status]:
@@ -133,8 +133,10 @@ def _promise_back(
     fee_minor = quote_cancellation(booking).fee_minor
     waive(payable, fee_minor=0 if is_free else fee_minor)
     refunds = request_excess(payable, reason=RefundReason.CANCELLED, actor=actor)
-    if is_free and fee_minor:
-        # Its terms would keep something: it is staff who decide, not what was agreed.
+    has_begun = booking.start_time <= read_clock()
+    if is_free and (fee_minor or has_begun):
+        # Its terms would keep something, or its customer could not cancel any more: it
+        # is staff who decide, not what was agreed.
         about = ("booking", booking.pk)
         staff_id = UUID(actor.id)
         require_two(payable, refunds, staff_id=staff_id, second=second, about=about)

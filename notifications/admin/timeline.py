@@ -16,12 +16,12 @@ from slotbase.lib.columns import format_link, format_moment, format_state
 SHOWN = 50
 
 
-def show_messages_about(*rows: tuple[str, Any]) -> SafeString:
-    """The messages about any of these: `("booking", booking.pk)`."""
+def show_messages_about(*rows: tuple[str, Any], **only: Any) -> SafeString:
+    """The messages about any of these, `("booking", booking.pk)`: `only` some."""
     about = Q(pk=None)
     for subject_type, subject_id in rows:
         about |= Q(subject_type=subject_type, subject_id=str(subject_id))
-    return _show(Notification.objects.filter(about))
+    return _show(Notification.objects.filter(about, **only))
 
 
 def show_messages_to(person: Any) -> SafeString:

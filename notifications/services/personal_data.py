@@ -9,9 +9,10 @@ from notifications.services import device_retention, devices
 from notifications.services.messages import UNWRITTEN, withdraw_locked
 from notifications.states import DEVICE_MOVES, DeviceStatus, NotificationStatus
 from recovery import audit
-from recovery.personal import ERASED, Traces
+from recovery.personal import Traces
 from slotbase.accounts.services.personal_data import Part, Sections, register
 from slotbase.lib.db import transaction_required
+from slotbase.lib.masking import ERASED
 
 BY = audit.Actor.system("erasures")
 

@@ -1,5 +1,6 @@
 """Back office: the money of a month as a file for accountants."""
 
+from datetime import date
 from typing import Any, cast
 
 from django import forms
@@ -18,6 +19,7 @@ from slotbase.lib.backoffice import sees_all_venues
 from slotbase.lib.csv_files import write_lines
 from slotbase.lib.typed import TypedForm
 
+EARLIEST, LATEST = 2000, 2100  # years: an hour of the first day is one in all zones
 GROUPS = ("manager", "support_lead", "auditor")
 
 
@@ -30,6 +32,13 @@ class ExportForm(TypedForm):
         widget=forms.DateInput({"type": "month", "placeholder": "2026-05"}, "%Y-%m"),
         error_messages={"invalid": "Give a month such as 2026-05."},
     )
+
+    def clean_month(self) -> date:
+        """A month of this calendar that has a next one."""
+        month: date = self.cleaned_data["month"]
+        if not EARLIEST <= month.year <= LATEST:
+            raise forms.ValidationError("Give a month such as 2026-05.")
+        return month
 
     def __init__(self, venues: QuerySet[Venue], data: Any = None) -> None:
         super().__init__(data)

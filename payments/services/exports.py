@@ -1,4 +1,4 @@
-"""The money of a venue in a month, for its accountants: no names, no contact data."""
+"""The money of a venue in a month, for its accountants: no names, but in the notes."""
 
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime

@@ -299,6 +299,7 @@ def by_two(
             Kind(
                 *(name, label, MAY_APPROVE, execute, describe),
                 look=lambda terms: look(_read(body, terms["asked"])),
+                typed=_typed(body),
             )
         )
         return retry_on_conflict(alone)
@@ -334,6 +335,14 @@ def _read(body: Callable[..., Any], words: Mapping[str, Any]) -> dict[str, Any]:
         key: READ[types[key]](value) if types[key] in READ else value
         for key, value in words.items()
     }
+
+
+def _typed(body: Callable[..., Any]) -> frozenset[str]:
+    """What of it staff write: texts that are no ids."""
+    of_type = get_type_hints(body).items()
+    return frozenset(
+        name for name, type_ in of_type if type_ is str and not name.endswith("_id")
+    )
 
 
 def _describe(terms: Mapping[str, Any]) -> list[str]:

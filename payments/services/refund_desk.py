@@ -1,5 +1,7 @@
 """What staff do about a refund that did not reach the customer."""
 
+from collections.abc import Mapping
+from typing import Any
 from uuid import UUID
 
 from payments.errors import RefundExceedsBalance, RefundNotFound
@@ -112,7 +114,12 @@ def look_at_stripe(*, refund_id: UUID, staff_id: UUID) -> None:
     after_commit("payments.reconcile_refund", refund_id=refund.pk)
 
 
-@by_two("settle_by_hand", "Settle a refund by hand")
+def _say_evidence(asked: Mapping[str, Any]) -> list[str]:
+    """For whoever has to agree."""
+    return [f"Evidence: {asked['evidence']}"]
+
+
+@by_two("settle_by_hand", "Settle a refund by hand", say=_say_evidence)
 def settle_by_hand(
     *, refund_id: UUID, staff_id: UUID, evidence: str, second: Second | None = None
 ) -> None:

@@ -12,6 +12,7 @@ from rest_framework.response import Response
 
 from recovery.errors import KeyRequired
 from recovery.idempotency import AlreadyAnswered, Once
+from slotbase.lib.card_numbers import REFUSAL, has_card_number
 from slotbase.lib.errors import ValidationFailed
 
 HEADER = "Idempotency-Key"
@@ -23,7 +24,8 @@ def read_key(request: Request, *, required: bool = False) -> Once | None:
 
     Raises:
         KeyRequired: there is none and this address needs one.
-        ValidationFailed: it is too long or has other than visible ASCII characters.
+        ValidationFailed: it is too long, has other than visible ASCII
+            characters, or a card number: it is kept.
     """
     key = request.headers.get(HEADER)
     if key is None:
@@ -32,6 +34,8 @@ def read_key(request: Request, *, required: bool = False) -> Once | None:
         return None
     if not _KEY.match(key):
         raise ValidationFailed(**{HEADER: "Use 1 to 255 visible ASCII characters."})
+    if has_card_number(key):
+        raise ValidationFailed(**{HEADER: REFUSAL})
     body = json.dumps(request.data, sort_keys=True).encode()
     return Once(
         principal=str(request.user.pk),

@@ -22,7 +22,7 @@ class AccountsConfig(AppConfig):
         from recovery import step_up, vitals
         from slotbase.accounts import handlers, invariants, sessions
         from slotbase.accounts.queries import look_at_sign_in
-        from slotbase.accounts.services import factor_resets, own_data
+        from slotbase.accounts.services import factor_resets, key_alerts, own_data
 
         vitals.register("sign_in", look_at_sign_in)
 

@@ -46,6 +46,7 @@ class AuthUnavailable(Unavailable):
     """Nobody can tell whether the token is right: not a reason to sign anybody out."""
 
     code, title = "auth_unavailable", "Signing in is not possible at the moment"
+    leaves_unsigned = True
     retry_after = 10
 
 

@@ -1,9 +1,13 @@
 """Reads about people."""
 
+import time
 from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+from django.conf import settings
 from django.db import connection
+from django.db.models import Q
 
 from recovery.vitals import Check, Health
 from slotbase.accounts.models import User
@@ -30,16 +34,37 @@ SIGN_IN = """
 """
 
 
+def is_to_be_forgotten(user_id: UUID) -> bool:
+    """Whether they are erased, or that was asked for."""
+    people = User.objects.filter(pk=user_id)
+    gone = Q(erased_at__isnull=False) | Q(erasure__isnull=False)
+    return people.filter(gone).exists()
+
+
 def look_at_sign_in(ask: Ask) -> Iterable[Check]:
     """How sign-in of customers is, for /health: whether Clerk's keys still come."""
     [(fallbacks, fetched_at, failed_at)] = ask(SIGN_IN, FALLBACK)
     stamp = None if fetched_at is None else fetched_at.isoformat()
     details = {"fallbacks": fallbacks, "keys_fetched_at": stamp}
-    if failed_at is not None and (fetched_at is None or failed_at > fetched_at):
-        says = "Clerk's keys cannot be fetched; the stored ones serve on."
+    if _lacks_keys(fetched_at, failed_at):
+        says = "There are no keys of Clerk: no customer can sign in."
+        yield Check("sign_in", Health.UNHEALTHY, says, "no_keys", details)
+    elif failed_at is not None and (fetched_at is None or failed_at > fetched_at):
+        says = "Clerk's keys cannot be fetched; those that are there serve on."
         yield Check("sign_in", Health.DEGRADED, says, "clerk_away", details)
     else:
         yield Check("sign_in", Health.HEALTHY, "Nothing is wrong.", "", details)
+
+
+def _lacks_keys(fetched_at: datetime | None, failed_at: datetime | None) -> bool:
+    """Whether none is left to check a token with, though Clerk was asked for some."""
+    if not settings.CLERK_JWKS_URL or settings.CLERK_JWT_KEYS:
+        return False
+    if fetched_at is None:
+        return failed_at is not None
+    # These stamps are wall clock, as everything about tokens.
+    age = datetime.fromtimestamp(time.time(), UTC) - fetched_at
+    return age > timedelta(seconds=settings.CLERK_KEYS_MAX_AGE_SECONDS)
 
 
 def works_at(user_id: UUID, venue_id: int | None) -> bool:

@@ -9,21 +9,26 @@ from typing import Any, cast
 import segno
 from django import forms
 from django.contrib import messages
-from django.contrib.admin.forms import AdminAuthenticationForm
+from django.contrib.admin.forms import (
+    AdminAuthenticationForm,
+    AdminPasswordChangeForm,
+)
 from django.contrib.auth import login, update_session_auth_hash
-from django.contrib.auth.views import LoginView
+from django.contrib.auth.views import LoginView, PasswordChangeView
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.urls import reverse
+from django.urls import reverse, reverse_lazy
 
 from slotbase.accounts import pending, sessions
 from slotbase.accounts.errors import CodeRefused, FactorExists
 from slotbase.accounts.models import User
-from slotbase.accounts.services import guesses, second_factors
+from slotbase.accounts.services import guesses, passwords, second_factors
 from slotbase.accounts.sessions import client_address
 
 WAIT = "there were too many wrong guesses: then wait some minutes"
 REFUSED = f"The username or the password is not right, or {WAIT}."
+OLD_REFUSED = f"Your old password is not right, or {WAIT}."
 CODE_REFUSED = f"This code is not right or was used already, or {WAIT}."
 NOT_SHOWN = "Your app does not show this code. Is the clock of your phone right?"
 
@@ -49,6 +54,30 @@ class PasswordForm(AdminAuthenticationForm):
             if self.user_cache is None:
                 raise self.get_invalid_login_error()
         return self.cleaned_data
+
+
+class OwnPasswordForm(AdminPasswordChangeForm):
+    """The password before is a guess as well: whoever sits there may not know it."""
+
+    error_messages = {
+        **AdminPasswordChangeForm.error_messages,
+        "password_incorrect": OLD_REFUSED,
+    }
+
+    def __init__(self, *args: Any, address: str, **kwargs: Any) -> None:
+        """Of whoever sits there, and from where they guess."""
+        super().__init__(*args, **kwargs)
+        self.address = address
+
+    def clean_old_password(self) -> str:
+        """Count the guess, then look. Not inside a transaction."""
+        login = self.user.get_username()
+        guess = guesses.count_guess(login=login, address=self.address)
+        if guess is None:
+            raise forms.ValidationError(OLD_REFUSED, code="password_incorrect")
+        password: str = super().clean_old_password()
+        guesses.give_back(guess)
+        return password
 
 
 class CodeForm(forms.Form):
@@ -85,6 +114,23 @@ class PasswordPage(LoginView):
         return redirect("admin:sign_in_code")
 
 
+class OwnPasswordPage(PasswordChangeView):
+    """Another password, saved with its audit entry."""
+
+    form_class = OwnPasswordForm
+    success_url = reverse_lazy("admin:password_change_done")
+
+    def get_form_kwargs(self) -> dict[str, Any]:
+        """With the address."""
+        return {**super().get_form_kwargs(), "address": client_address(self.request)}
+
+    def form_valid(self, form: Any) -> HttpResponse:
+        """From now on nobody else knows it."""
+        with transaction.atomic():
+            passwords.record_own(user_id=form.user.pk)
+            return super().form_valid(form)
+
+
 def show_code_page(request: HttpRequest, context: Context) -> HttpResponse:
     """The second step: a code of the app, or a recovery code."""
     waiting = pending.find(request)
@@ -106,6 +152,8 @@ def show_first_app_page(request: HttpRequest, context: Context) -> HttpResponse:
     waiting = pending.find(request)
     if waiting is None:
         return redirect("admin:login")
+    if second_factors.has_factor(user_id=waiting.user.pk):
+        return redirect("admin:sign_in_code")
     user, form = waiting.user, _form(request)
     codes = None
     try:
@@ -117,7 +165,7 @@ def show_first_app_page(request: HttpRequest, context: Context) -> HttpResponse:
             )
     except CodeRefused:
         form.add_error("code", NOT_SHOWN)
-    except FactorExists:
+    except FactorExists:  # since we looked
         return redirect("admin:sign_in_code")
     if codes is None:
         return _app_page(request, context, form, user, waiting.sealed_secret)

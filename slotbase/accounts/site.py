@@ -4,7 +4,6 @@ from typing import Any, cast
 
 from django.contrib.admin import AdminSite
 from django.contrib.auth.decorators import login_not_required
-from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import path, reverse
@@ -12,9 +11,7 @@ from django.utils.decorators import method_decorator
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 
-from recovery.backoffice import staff_id_of
 from slotbase.accounts import sessions, sign_in_pages
-from slotbase.accounts.services import passwords
 
 OF_CODES = (never_cache, sensitive_post_parameters("code"))
 
@@ -63,12 +60,10 @@ class BackOffice(AdminSite):
     def password_change(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> Any:
-        """Their own: saved with its audit entry."""
-        with transaction.atomic():
-            answer = super().password_change(request, extra_context)
-            if request.method == "POST" and answer.status_code == 302:
-                passwords.record_own(user_id=staff_id_of(request))
-        return answer
+        """Their own, after the one before."""
+        context = {**self.each_context(request), **(extra_context or {})}
+        page = sign_in_pages.OwnPasswordPage.as_view(extra_context=context)
+        return page(request)
 
     @method_decorator(OF_CODES)
     @method_decorator(login_not_required)

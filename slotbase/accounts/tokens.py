@@ -147,6 +147,9 @@ def _require_ours(claims: dict[str, Any], *, lifetime: float) -> None:
     # Clerk: a pending session has tasks left and counts as signed out.
     if claims.get("sts", "active") != "active":
         raise TokenInvalid("session pending")
+    # Clerk names who acts in somebody's place; nobody does that here.
+    if claims.get("act") is not None:
+        raise TokenInvalid("impersonation")
     for name in ("sub", "sid"):
         if not is_identifier(claims[name]):
             raise TokenInvalid(f"unusable {name}")

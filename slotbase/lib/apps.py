@@ -2,7 +2,11 @@
 
 from django.apps import AppConfig
 
-from slotbase.lib.checks import refuse_unsafe_settings, warn_if_nobody_is_told
+from slotbase.lib.checks import (
+    refuse_unsafe_settings,
+    warn_if_nobody_is_told,
+    warn_of_the_model_at_start,
+)
 
 
 class LibConfig(AppConfig):
@@ -13,3 +17,4 @@ class LibConfig(AppConfig):
         """Refuse to start unsafe, whatever kind of process this is."""
         refuse_unsafe_settings()
         warn_if_nobody_is_told()
+        warn_of_the_model_at_start()

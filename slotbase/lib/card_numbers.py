@@ -1,7 +1,10 @@
 """Numbers of payment cards have no place here: told by their issuer and check digit.
 
 People type them where they should not, with blanks, dashes and dots between the digits.
-What only looks so is let by: dates, phone numbers, IBANs, and our own ids.
+What only looks so is let by: dates, phone numbers, IBANs, and ids. By choice so is what
+has the form of an id, whatever its digits are: a UUID, or 32 to 64 hexadecimal digits.
+Random ones have a card number in them now and then. Nor is one seen within more than
+19 digits in a row, or with letters between its digits.
 """
 
 import re
@@ -17,12 +20,16 @@ LENGTHS = range(13, 20)
 _ISSUER = re.compile(r"[3-6]|8[12]|9792|220[0-4]|222[1-9]|22[3-9]|2[3-6]|27[01]|2720")
 _GROUP = re.compile(r"\d+")
 # What stands between the digits of one number: no letters, nor much of anything else.
-_BETWEEN = re.compile(r"[^\w]{0,3}|_{1,3}|\s*")
+_BETWEEN = re.compile(r"[^\w]{0,3}|([\W_])\1*|\s*")
+_LONGEST_PHONE = 15
+# What no phone of these countries is as long as: Amex, Diners.
+_NO_PHONE = re.compile(r"3[47]\d{13}|3[0689]\d{12}")
 _NEVER = re.compile(
     r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"  # a UUID
+    r"|\b[0-9a-f]{32,64}\b"  # a UUID without dashes, or a hash
     r"|\b20\d\d-[01]\d-[0-3]\d\b|\b[0-3]?\d[./-][01]?\d[./-]20\d\d\b"  # a date
-    # A phone number as in E.164: of countries, 3 to 6 are what issuers have as well.
-    r"|\+\s?(?!3[47]\d{13}\b|[4-6]\d{15}\b)\d(?:[ ()./-]?\d){6,14}(?![ ()./-]?\d)"
+    # A phone number as in E.164: 15 digits at most.
+    r"|\+\s?(?P<phone>\d(?:[ ()./-]?\d){6,14})(?![ ()./-]?\d)"
     r"|\b(?P<iban>[A-Z]{2}\d\d(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?)\b",  # an IBAN
     re.ASCII | re.IGNORECASE,
 )
@@ -34,8 +41,13 @@ def refuse_card_numbers(text: str) -> None:
     Raises:
         ValidationError: there is a card number in it; the text is not quoted.
     """
-    if any(_find(str(text))):
+    if has_card_number(str(text)):
         raise ValidationError(REFUSAL, code="card_number")
+
+
+def has_card_number(text: str) -> bool:
+    """Whether there is one in it."""
+    return any(_find(text))
 
 
 def mask_card_numbers(text: str) -> str:
@@ -63,8 +75,15 @@ def _end_of_card(text: str, groups: list[re.Match[str]]) -> int:
         if not is_next or len(digits) + len(group.group()) > LENGTHS[-1]:
             break
         digits, end = digits + _as_ascii(group.group()), group.end()
-        found = end if _is_card(digits) else found
+        found = end if any(map(_is_card, _readings(text, groups[0], digits))) else found
     return found
+
+
+def _readings(text: str, first: re.Match[str], digits: str) -> Iterator[str]:
+    """What is too long for a phone may be a card after the code of a country."""
+    yield digits
+    if len(digits) > _LONGEST_PHONE and text[: first.start()].rstrip()[-1:] == "+":
+        yield from (digits[skipped:] for skipped in (1, 2, 3))
 
 
 def _is_card(digits: str) -> bool:
@@ -83,8 +102,14 @@ def _as_ascii(digits: str) -> str:
 
 def _blank_out(found: re.Match[str]) -> str:
     """As many characters, none of which can stand between digits."""
-    text, iban = found.group(), found["iban"]
-    return text if iban and not _is_iban(iban) else "x" * len(text)
+    text, iban, phone = found.group(), found["iban"], found["phone"]
+    is_other = (iban and not _is_iban(iban)) or (phone and not _is_phone(phone))
+    return text if is_other else "x" * len(text)
+
+
+def _is_phone(text: str) -> bool:
+    digits = re.sub(r"\D", "", text)
+    return not (_NO_PHONE.fullmatch(digits) and _is_card(digits))
 
 
 def _is_iban(text: str) -> bool:

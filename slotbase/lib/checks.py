@@ -10,6 +10,7 @@ from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 
 from slotbase.lib import egress, failpoints, pem
+from slotbase.lib.models_that_end import ENDS
 from slotbase.lib.redaction import SECRETS
 
 log = structlog.get_logger(__name__)
@@ -52,6 +53,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "PUSH_TTL_SECONDS": (60, 28 * DAY),
     "MAX_DEVICES": (1, 1000),
     "ALERT_RETENTION_DAYS": (1, 36_500),
+    "AI_DAILY_TOKENS": (0, 1_000_000_000),
     "MAX_BODY_BYTES": (1024, 10 * 1024 * 1024),
     "THROTTLE_USER_PER_MINUTE": (1, 10_000_000),
     "THROTTLE_ADDRESS_PER_MINUTE": (1, 10_000_000),
@@ -107,6 +109,7 @@ def refuse_unsafe_settings() -> None:
         *_unsafe_addresses(),
         *_unsafe_payments(),
         *_unsafe_push(),
+        *_unsafe_enhancing(),
         *_unsafe_operations(),
         *_unsafe_alerts(),
         *_unsafe_dead_letters(),
@@ -142,6 +145,27 @@ def warn_if_mails_have_no_link(**_: object) -> list[checks.CheckMessage]:
     ]
 
 
+@checks.register
+def warn_of_the_model(**_: object) -> list[checks.CheckMessage]:
+    """Notes would be sent to no model, or to one that ends."""
+    if not (settings.AI_ENABLED and settings.OPENAI_API_KEY):
+        return []
+    if not (model := settings.OPENAI_MODEL):
+        text = "OPENAI_API_KEY is set and OPENAI_MODEL is not: notes wait."
+    elif end := ENDS.get(model):
+        text = f"OPENAI_MODEL: OpenAI ends {model} on {end}; notes fail from then on."
+    else:
+        return []
+    hint = "Set one that stays, such as gpt-5.4-mini (docs/reference/settings.md)."
+    return [checks.Warning(text, hint=hint, id="slotbase.W002")]
+
+
+def warn_of_the_model_at_start() -> None:
+    """The same in the log of each process, most of which run no checks."""
+    for warning in warn_of_the_model():
+        log.warning("model_of_openai", says=warning.msg)
+
+
 def _unsafe_web() -> Iterator[str]:
     hosts = set(settings.ALLOWED_HOSTS)
     only_this_computer = bool(hosts) and hosts <= LOOPBACK
@@ -151,8 +175,10 @@ def _unsafe_web() -> Iterator[str]:
         yield "SECRET_KEY_FALLBACKS: only keys that were good enough as SECRET_KEY."
     if "postgresql" not in settings.DATABASES["default"]["ENGINE"]:
         yield "DATABASE_URL: must be a PostgreSQL, postgres://..."
-    if not hosts or any("*" in host for host in hosts):
-        yield "ALLOWED_HOSTS: name the hosts, without '*'."
+    if not hosts or any("*" in host or host[:1] == "." for host in hosts):
+        yield "ALLOWED_HOSTS: name the hosts, without '*' or '.' before them."
+    if any("*" in origin for origin in settings.CSRF_TRUSTED_ORIGINS):
+        yield "CSRF_TRUSTED_ORIGINS: name the origins, without '*'."
     if settings.DEMO and not only_this_computer:
         yield "DEMO: only with ALLOWED_HOSTS of this computer."
     if not settings.HTTPS_ONLY and not only_this_computer:
@@ -187,11 +213,20 @@ def _unsafe_sign_in() -> Iterator[str]:
         yield "CLERK_JWKS_URL: set it or CLERK_JWT_KEYS, or no customer can sign in."
     if not _are_public_keys(settings.CLERK_JWT_KEYS):
         yield "CLERK_JWT_KEYS: up to 4 RSA keys in PEM, of 2048 bits or more."
-    if "*" in settings.CLERK_AUTHORIZED_PARTIES:
+    yield from _unsafe_names_in_tokens()
+
+
+def _unsafe_names_in_tokens() -> Iterator[str]:
+    """What is compared with tokens as it is: nothing else in it would ever be found."""
+    apps, issuer = settings.CLERK_AUTHORIZED_PARTIES, settings.CLERK_ISSUER
+    if any("*" in app for app in apps):
         yield "CLERK_AUTHORIZED_PARTIES: name the origins of your apps, without '*'."
-    issuer = settings.CLERK_ISSUER
+    if not settings.DEMO and any(app.startswith("http://") for app in apps):
+        yield "CLERK_AUTHORIZED_PARTIES: must be https."
     if issuer and not settings.DEMO and not issuer.startswith("https://"):
         yield "CLERK_ISSUER: must be https."
+    if re.search(r"[\s,]|/\Z", issuer):
+        yield "CLERK_ISSUER: one address, without '/' at its end."
 
 
 def _unsafe_addresses() -> Iterator[str]:
@@ -225,11 +260,19 @@ def _unsafe_push() -> Iterator[str]:
         yield "PUSH_RETRY_SECONDS: one wait or more, each of a second or more."
 
 
+def _unsafe_enhancing() -> Iterator[str]:
+    waits = settings.AI_RETRY_SECONDS
+    if not waits or min(waits) < 1:
+        yield "AI_RETRY_SECONDS: one wait or more, each of a second or more."
+
+
 def _unsafe_operations() -> Iterator[str]:
-    url = settings.PUBLIC_URL
-    if url and not settings.DEMO and not url.startswith("https://"):
-        yield "PUBLIC_URL: must be https."
-    if 0 < len(settings.OPS_TOKEN) < 24:
+    for name in () if settings.DEMO else ("PUBLIC_URL", "BACK_OFFICE_URL"):
+        url = getattr(settings, name)
+        if url and not url.startswith("https://"):
+            yield f"{name}: must be https."
+    token = settings.OPS_TOKEN
+    if token and (len(token) < 24 or len(set(token)) < 8):
         yield "OPS_TOKEN: 24 or more random characters, or none."
 
 

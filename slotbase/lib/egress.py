@@ -6,6 +6,7 @@
 import ipaddress
 import json
 import socket
+import unicodedata
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
@@ -14,10 +15,11 @@ from django.conf import settings
 #: Settings that hold an address which is called.
 CALLED = (
     *("CLERK_API_URL", "CLERK_JWKS_URL", "STRIPE_API_BASE", "RESEND_API_URL"),
-    *("FCM_API_URL", "ANALYTICS_URL", "ALERT_WEBHOOK_URL"),
+    *("FCM_API_URL", "ANALYTICS_URL", "ALERT_WEBHOOK_URL", "OPENAI_BASE_URL"),
 )
 #: Without these nothing is called; the others have a default.
 OPTIONAL = {"ANALYTICS_URL", "ALERT_WEBHOOK_URL"}
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _INSIDE = (".localhost", ".local", ".internal", ".lan", ".home.arpa")
 
 
@@ -49,12 +51,26 @@ def find_fault(address: str) -> str:
 
 def is_inside(host: str) -> bool:
     """Whether a host is this computer, one beside it, or a cloud's metadata."""
+    # As resolvers read it: there are digits in circles, and other full stops.
+    host = unicodedata.normalize("NFKC", host).replace("\u3002", ".")
     host = host.rstrip(".").lower()
     try:
-        return not ipaddress.ip_address(host).is_global
+        return not _leads_outwards(ipaddress.ip_address(host))
     except ValueError:
         pass
     return "." not in host or host.endswith(_INSIDE) or _is_odd_number(host)
+
+
+def _leads_outwards(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    """Whether to one computer elsewhere, also by the IPv4 address that is in it."""
+    within = None
+    if isinstance(address, ipaddress.IPv6Address):
+        within = address.ipv4_mapped or address.sixtofour
+        if address in _NAT64:
+            within = ipaddress.IPv4Address(address.packed[-4:])
+    if within is not None and not _leads_outwards(within):
+        return False
+    return address.is_global and not address.is_multicast
 
 
 def _is_odd_number(host: str) -> bool:

@@ -19,6 +19,8 @@ class DomainError(Exception):
     status: ClassVar[int]
     title: ClassVar[str]
     retryable: ClassVar[bool] = False
+    #: Whether nobody is signed in because of it: such requests count by address.
+    leaves_unsigned: ClassVar[bool] = False
     retry_after: int | None = None
 
     def __init__(self, detail: str = "", **extra: Any) -> None:

@@ -7,6 +7,8 @@ a provider adds tomorrow.
 from typing import Any
 
 HIDDEN = "\N{BULLET}\N{BULLET}\N{BULLET}"
+#: In the place of what told of somebody who is erased.
+ERASED = "[erased]"
 LONG_ENOUGH = 4
 #: Names of fields whose text is of machines: ids end in `_id` or stand under these.
 _HARMLESS = frozenset(

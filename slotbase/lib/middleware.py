@@ -12,7 +12,6 @@ from slotbase.lib.api.problems import (
     NOT_ALLOWED,
     TOO_LARGE,
     kind_of,
-    problem_json,
     refuse,
 )
 from slotbase.lib.errors import Unavailable
@@ -104,15 +103,14 @@ def body_limit(get_response: Handler) -> Handler:
     def handle(request: HttpRequest) -> HttpResponse:
         if "Transfer-Encoding" in request.headers:
             # Django would take the body for empty.
-            return problem_json(INVALID, "Send a Content-Length, not chunks.")
+            return refuse(request, INVALID, "Send a Content-Length, not chunks.")
         length = request.META.get("CONTENT_LENGTH") or "0"
         if not (length.isascii() and length.isdecimal()):
-            return problem_json(INVALID, "Content-Length is not a number.")
+            return refuse(request, INVALID, "Content-Length is not a number.")
         # Python refuses to read a number of thousands of digits.
         if len(length) > 18 or int(length) > settings.MAX_BODY_BYTES:
-            return problem_json(
-                TOO_LARGE, f"Send at most {settings.MAX_BODY_BYTES} bytes."
-            )
+            most = f"Send at most {settings.MAX_BODY_BYTES} bytes."
+            return refuse(request, TOO_LARGE, most)
         return get_response(request)
 
     return handle

@@ -21,6 +21,7 @@ BLANK = "[redacted]"
 SECRETS = (
     *("SECRET_KEY", "SECRET_KEY_FALLBACKS", "OPS_TOKEN"),
     *("CLERK_SECRET_KEY", "STRIPE_SECRET_KEY", "RESEND_API_KEY", "FCM_CREDENTIALS"),
+    "OPENAI_API_KEY",
     *("STRIPE_WEBHOOK_SECRETS", "RESEND_WEBHOOK_SECRETS", "CLERK_WEBHOOK_SECRETS"),
 )
 #: Settings with an address that may have a password in it.

@@ -8,14 +8,19 @@ from contextvars import ContextVar
 import structlog
 
 from slotbase.lib.ids import uuid7
+from slotbase.lib.redaction import blank_out
 
 _current: ContextVar[str] = ContextVar("request_id", default="")
 _ACCEPTED = re.compile(r"[A-Za-z0-9_.-]{8,64}\Z")
 
 
 def begin(proposed: str = "") -> str:
-    """Take the caller's id if it is a harmless one, else make a new one."""
-    request_id = proposed if _ACCEPTED.match(proposed) else uuid7().hex
+    """Take the caller's id if it is a harmless one, else make a new one.
+
+    It stands in logs as it is: what would be blanked elsewhere is not taken.
+    """
+    is_harmless = _ACCEPTED.match(proposed) and blank_out(proposed) == proposed
+    request_id = proposed if is_harmless else uuid7().hex
     _use(request_id)
     return request_id
 

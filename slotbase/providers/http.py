@@ -106,7 +106,7 @@ def post_json(  # noqa: PLR0913 - these make a call
                 )
     except requests.RequestException as error:
         # Without the error, which holds the address and so perhaps a key.
-        raise _classify(error, provider) from None
+        raise classify(error, provider) from None
 
 
 def _session() -> requests.Session:
@@ -117,7 +117,8 @@ def _session() -> requests.Session:
     return session
 
 
-def _classify(error: requests.RequestException, provider: str) -> ProviderError:
+def classify(error: requests.RequestException, provider: str) -> ProviderError:
+    """What it means that there is no answer; nothing of the error is quoted."""
     if isinstance(error, _BAD_ADDRESS):
         outcome, code = Outcome.CONFIGURATION, "bad_address"
     elif was_not_reached(error):

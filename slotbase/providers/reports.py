@@ -22,6 +22,8 @@ CONFIGURED_BY = {
     "fcm": "FCM_CREDENTIALS",
     "openai": "OPENAI_API_KEY",
 }
+#: What works without them is only less comfortable: nobody is woken for these.
+EXPENDABLE = frozenset({"openai"})
 
 log = structlog.get_logger(__name__)
 

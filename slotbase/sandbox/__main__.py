@@ -12,6 +12,7 @@ from slotbase.sandbox.clerk import Clerk
 from slotbase.sandbox.fcm.provider import Fcm
 from slotbase.sandbox.fields import ControlError
 from slotbase.sandbox.frame import Sandbox
+from slotbase.sandbox.openai.provider import OpenAI
 from slotbase.sandbox.resend.provider import Resend
 from slotbase.sandbox.server import HOST, SandboxServer
 from slotbase.sandbox.stripe.provider import Stripe
@@ -31,7 +32,7 @@ def main() -> None:
     stripe = Stripe(webhooks=webhooks)
     resend = Resend(webhooks=webhooks)
     clerk = Clerk(url=server.url, state_directory=options.state_dir, webhooks=webhooks)
-    others = [Analytics(), Alerts(), Fcm()]
+    others = [Analytics(), Alerts(), Fcm(), OpenAI()]
     server.sandbox = Sandbox([clerk, stripe, resend, *others], webhooks)
     for wish in options.webhook:
         _send_webhooks(webhooks, wish)

@@ -13,7 +13,7 @@ from slotbase.accounts.services.personal_data import parts
 OF_THE_ENGINES = {
     "recovery.InboxEvent": {"payload", "ignored_because"},
     "recovery.Case": {"title", "cause", "details", "close_reason", "evidence"},
-    "recovery.Approval": {"title", "reason", "decision_reason"},
+    "recovery.Approval": {"title", "reason", "decision_reason", "terms"},
     "recovery.IdempotencyRecord": {"principal", "key", "route", "body_hash"},
     "recovery.WorkflowRun": {"title", "abandoned_because"},
     "recovery.DeadLetter": {"ended_because"},
@@ -30,6 +30,9 @@ OTHERS = {
         *("accounts.User.username", "accounts.SecondFactor.sealed_secret"),
         *("accounts.RecoveryCode.code_hash", "recovery.Case.closed_by"),
     },
+    "of what was sent, without people; it goes with its row": {
+        "bookings.SessionFeedback.made_from"
+    },
     "a keyed hash, or an id of a session, which ends": {
         *("accounts.SignInGuard.name", "accounts.RevokedSession.session_id"),
         "notifications.Suppression.address_hash",
@@ -40,6 +43,10 @@ OTHERS = {
         *("accounts.Venue.name", "accounts.Venue.time_zone", "accounts.Venue.address"),
         *("bookings.CancellationPolicy.name", "bookings.Resource.name"),
         "bookings.DateException.note",
+        *("bookings.Skill.name", "bookings.Drill.name", "bookings.Drill.description"),
+        *("bookings.SessionFeedback.skills", "bookings.SessionFeedback.drills"),
+        "bookings.SessionFeedback.accepted_skills",
+        "bookings.SessionFeedback.accepted_drills",
     },
     "history is of ids, states and words of ours": {
         *("recovery.AuditEntry.actor_kind", "recovery.AuditEntry.actor_id"),
@@ -75,7 +82,7 @@ OTHERS = {
         "payments.Dispute.reason",
     },
     "what was sold, and on which terms": {
-        *("payments.Payable.title", "recovery.Approval.terms"),
+        "payments.Payable.title",
         *("recovery.WorkflowRun.input", "notifications.Notification.context"),
         *("bookings.BookingHold.units", "bookings.Booking.units"),
         *("bookings.Booking.cancellation_terms", "bookings.Booking.local_start"),

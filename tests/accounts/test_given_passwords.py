@@ -11,6 +11,7 @@ from recovery.models import Alert, Approval
 from slotbase.accounts.errors import NoSecondFactor, PasswordIsGiven
 from slotbase.accounts.models import SecondFactor, User
 from slotbase.accounts.services import factor_resets, rights
+from slotbase.accounts.sign_in_pages import OLD_REFUSED, REFUSED
 from tests.accounts.phones import APP, Phone, enrol, secret_on, show_password
 from tests.accounts.staff import entries, give_factor
 from tests.accounts.test_admin_people import ADD, password_of
@@ -142,6 +143,50 @@ def test_whoever_chose_their_own_password_tells_nobody(
     enrol(make_staff("operations"))
 
     assert not Alert.objects.exists()
+
+
+# --- One's own, after the one before ------------------------------------------------
+
+
+@pytest.fixture
+def own_page(client: Client, olga: User) -> Client:
+    """Olga went for a coffee, and somebody sits at her open session."""
+    client.force_login(olga)
+    return client
+
+
+def try_own(client: Client, old: str) -> Any:
+    new = dict.fromkeys(("new_password1", "new_password2"), PASSWORD)
+    typed = {"old_password": old, **new}
+    return client.post(reverse("admin:password_change"), typed)
+
+
+def test_guesses_of_ones_old_password_are_counted(own_page: Client, olga: User) -> None:
+    """S16: an open session is no place to guess: the sixth is not even looked at."""
+    for _ in range(5):
+        assert OLD_REFUSED in try_own(own_page, "wrong").content.decode()
+
+    refused = try_own(own_page, "secret")
+
+    assert OLD_REFUSED in refused.content.decode()
+    assert User.objects.get(pk=olga.pk).check_password("secret")
+    assert REFUSED in show_password(Client(), olga).content.decode(), "as at the login"
+
+
+def test_the_right_old_password_counts_as_no_guess(
+    own_page: Client, olga: User
+) -> None:
+    """The control: four wrong ones and the right one, also if the new one is bad."""
+    for _ in range(4):
+        try_own(own_page, "wrong")
+    bad = {"old_password": "secret", "new_password1": "x", "new_password2": "y"}
+    for _ in range(3):
+        page = own_page.post(reverse("admin:password_change"), bad)
+        assert OLD_REFUSED not in page.content.decode()
+
+    assert try_own(own_page, "secret").status_code == 302
+    assert User.objects.get(pk=olga.pk).check_password(PASSWORD)
+    assert own_page.get("/admin/").status_code == 200
 
 
 # --- Rights come after the second factor ---------------------------------------------

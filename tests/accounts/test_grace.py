@@ -93,6 +93,19 @@ def test_an_expired_token_reads_what_is_its_own(sandbox: SandboxClient) -> None:
     assert ask(token, "GET", "/api/v1/bookings/") == (200, "")
 
 
+@pytest.mark.usefixtures("alice", "grace", "outage")
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("address", ["/api/v1/me/", "/api/v1/bookings/"])
+def test_in_the_grace_oneself_is_looked_at_by_head_as_by_get(
+    sandbox: SandboxClient, method: str, address: str
+) -> None:
+    """F83: one's own person is one's own object."""
+    api = APIClient()
+    api.credentials(HTTP_AUTHORIZATION=f"Bearer {expired(sandbox, ago=10)}")
+
+    assert api.generic(method, address).status_code == 200
+
+
 REFUSED = (401, "token_expired")
 
 
@@ -212,9 +225,11 @@ MARKED = {
     "BookingView": OPEN,
     "CancellationQuoteView": OPEN,
     "DevicesView": OPEN,
+    "FeedbackView": OPEN,
     "HoldConfirmView": {"POST": Needs.GRACE},
     "HoldPaymentView": {"POST": Needs.FRESH},
     "HoldView": OPEN,
+    "MeView": OPEN,
     "MessageChoicesView": OPEN,
     "WaitlistEntryView": OPEN,
     "WaitlistView": OPEN,
@@ -250,6 +265,9 @@ def test_what_writes_wants_a_living_token(sandbox: SandboxClient, alice: User) -
         ("POST", f"/api/v1/bookings/{booking.pk}/cancel/"),
         ("POST", "/api/v1/waitlist/"),
         ("PATCH", "/api/v1/me/notifications/"),
+        ("PATCH", "/api/v1/me/"),
+        ("DELETE", "/api/v1/me/"),
+        ("GET", "/api/v1/me/export/"),
         ("POST", "/api/v1/devices/"),
         ("GET", "/api/v1/venues/"),
     ):

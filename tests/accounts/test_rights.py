@@ -298,6 +298,18 @@ def test_a_superuser_acts_alone_where_nobody_could_agree_and_it_is_told(
     assert told == [("user.rights_changed_alone", str(root.pk), "")]
 
 
+def test_each_time_that_a_superuser_acts_alone_is_told(
+    client: Client, root: User
+) -> None:
+    """The second is no repetition of the first: it is about somebody else."""
+    client.force_login(root)
+
+    for name in ("Nina", "Nora"):
+        ask(client, give_factor(make_staff(name=name)), "front_desk")
+
+    assert [alert.occurrences for alert in Alert.objects.all()] == [1, 1]
+
+
 def test_a_superuser_needs_a_second_person_as_soon_as_there_is_one(
     client: Client, root: User, olga: User, bob: User
 ) -> None:
@@ -311,13 +323,48 @@ def test_a_superuser_needs_a_second_person_as_soon_as_there_is_one(
     assert groups_of(bob) == ["manager"]
 
 
-@pytest.mark.parametrize("change", [{"is_active": False}, {"is_staff": False}])
-def test_who_cannot_sign_in_cannot_agree(
-    root: User, olga: User, bob: User, change: dict[str, bool]
-) -> None:
-    User.objects.filter(pk=olga.pk).update(**change)
+def test_a_customer_is_no_second_person(root: User, olga: User) -> None:
+    """The control of the three below."""
+    assert not rights.may_act_alone(root)
 
-    assert rights.may_act_alone(root, about=bob.pk)
+    User.objects.filter(pk=olga.pk).update(is_staff=False)
+
+    assert rights.may_act_alone(root)
+
+
+def test_a_superuser_who_locks_out_the_second_person_is_not_alone(
+    client: Client, root: User, olga: User
+) -> None:
+    """S21: else the next account, of their own, would agree to everything."""
+    puppet = give_factor(make_staff(name="Puppet"))
+    client.force_login(root)
+
+    ask(client, olga, "operations", is_active="")
+    assert not User.objects.get(pk=olga.pk).is_active
+    ask(client, puppet, "operations")
+
+    assert groups_of(puppet) == []
+    assert proposal().subject_id == str(puppet.pk)
+
+
+def test_a_superuser_takes_no_right_from_the_only_second_person_alone(
+    client: Client, root: User, olga: User
+) -> None:
+    """S21: the other way to be alone again."""
+    give_factor(olga)
+    client.force_login(root)
+
+    ask(client, olga, "auditor")
+
+    assert groups_of(olga) == ["operations"]
+    assert proposal().subject_id == str(olga.pk)
+
+
+def test_a_superuser_who_is_locked_out_was_a_second_person_too(root: User) -> None:
+    """S21."""
+    make_staff(is_superuser=True, is_active=False)
+
+    assert not rights.may_act_alone(root)
 
 
 def test_operations_never_acts_alone(olga: User, bob: User) -> None:

@@ -243,6 +243,18 @@ def test_a_superuser_who_signs_in_is_told_of_at_once(clock: Clock) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
+def test_each_sign_in_of_a_superuser_is_told_also_while_one_is_told_of() -> None:
+    """Whoever comes second, in the shadow of the first, is not silent."""
+    root = make_staff(is_superuser=True)
+
+    for _ in range(3):
+        begin(root)
+
+    told = Alert.objects.filter(category="break_glass", status="OPEN", occurrences=1)
+    assert told.count() == 3
+
+
+@pytest.mark.django_db(transaction=True)
 def test_others_sign_in_without_an_alert() -> None:
     begin(make_staff("operations"))
 

@@ -64,7 +64,12 @@ def test_a_flood_of_unknown_keys_makes_one_fetch(
         *at_once([partial(sign_in, token=token) for token in tokens[20:]]),
     ]
 
-    assert [type(outcome) for outcome in outcomes] == [TokenInvalid] * 40
+    # Who finds all seats taken while Clerk is asked gets an answer that is true then.
+    assert {type(outcome) for outcome in outcomes[:20]} <= {
+        TokenInvalid,
+        AuthUnavailable,
+    }
+    assert [type(outcome) for outcome in outcomes[20:]] == [TokenInvalid] * 20
     assert len(sandbox.calls()) == 1
 
 

@@ -309,6 +309,16 @@ def test_who_has_no_factor_must_make_one_first(client: Client) -> None:
     assert SecondFactor.objects.get().sealed_secret.find(phone.secret) == -1
 
 
+def test_whoever_has_an_app_is_shown_no_other(client: Client) -> None:
+    """S15: with the password alone there is only the code to show."""
+    user, _, codes = make_staff_with_phone("manager")
+    show_password(client, user)
+
+    for answer in (client.get(APP), client.post(APP, {"code": codes[0]})):
+        assert answer["Location"] == CODE
+    assert client.post(CODE, {"code": codes[0]})["Location"] == INDEX
+
+
 def test_a_password_alone_replaces_no_factor(client: Client) -> None:
     """S15: two begin with the same password; who is second gets no further."""
     user, owner = make_staff("manager"), Client()

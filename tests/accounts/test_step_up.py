@@ -251,6 +251,7 @@ def test_every_button_that_moves_money_asks_for_a_code() -> None:
         "Retry the refund",
         "Paid out",
         "Cancel with full refund",
+        "Move to the local time",
         "Void",
         "Approve",
     } <= marked

@@ -32,6 +32,7 @@ WALL_CLOCK_IS_RIGHT = {
     "slotbase/accounts/services/second_factors.py": "goes by the clocks of phones",
     "slotbase/lib/counts.py": "counts requests per minute of real time",
     "slotbase/accounts/services/signing_keys.py": "judges stamps that Clerk made",
+    "slotbase/accounts/queries.py": "judges the age of keys that Clerk made",
     "slotbase/accounts/tokens.py": "judges stamps that Clerk made",
     "payments/services/stamps.py": "makes stamps such as Stripe would make",
     "recovery/health.py": "says when it looked, which a lost database cannot say",

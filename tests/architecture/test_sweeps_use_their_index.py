@@ -25,6 +25,7 @@ from bookings.locks import (
     claim_unseen_entries,
     lock_unattended,
 )
+from bookings.models import SessionFeedback
 from bookings.services.expiring import find_expiring
 from bookings.services.holds import purge_old_holds
 from bookings.services.waitlist import LOOK_EVERY, purge_ended_entries
@@ -266,6 +267,17 @@ FETCHING = Sweep(
     lambda: claim_all(ProfileFetch),
     (PROFILES.format(age="interval '0'"),),
     *("accounts_profile_due", "next_run_at"),
+)
+FEEDBACK = f"""
+INSERT INTO bookings_sessionfeedback (id, booking_id, coach_id, notes, status, skills,
+    drills, accepted_skills, accepted_drills, next_run_at)
+SELECT gen_random_uuid(), gen_random_uuid(), %(customer)s, 'n', 'PENDING', '{{{{}}}}',
+    '{{{{}}}}', '{{{{}}}}', '{{{{}}}}', at {MOMENTS}
+"""
+ENHANCING = Sweep(
+    lambda: claim_all(SessionFeedback),
+    (FEEDBACK.format(age="interval '0'"),),
+    *("bookings_feedback_due", "next_run_at"),
 )
 REVOCATIONS = f"""
 INSERT INTO accounts_revokedsession (session_id, revoked_at)
@@ -580,7 +592,7 @@ def is_served(sweep: Sweep, nodes: list[dict[str, Any]]) -> bool:
     "sweep",
     [
         *(EXPIRY, WARNING, ENDING, HOLD_PURGE, KEY_PURGE),
-        *(LOOKING, WAITLIST_PURGE),
+        *(LOOKING, WAITLIST_PURGE, ENHANCING),
         *(DELIVERING, PROCESSING, EVENT_PURGE, PAYLOAD_PURGE),
         *(ADVANCING, LATE, WORKFLOW_PURGE, EXPIRED_APPROVALS),
         *(RETRYING, LETTER_PURGE),
@@ -594,7 +606,7 @@ def is_served(sweep: Sweep, nodes: list[dict[str, Any]]) -> bool:
     ],
     ids=[
         *("expiry", "warning", "ending", "hold purge", "key purge"),
-        *("looking", "waitlist purge"),
+        *("looking", "waitlist purge", "enhancing"),
         *("delivering", "processing", "event purge", "payload purge"),
         *("advancing", "late workflows", "workflow purge", "approvals"),
         *("retrying", "dead letter purge"),

@@ -65,7 +65,8 @@ def plans_in_the_broker(source: Source) -> Iterator[str]:
     for node in source.nodes(ast.Call):
         assert isinstance(node, ast.Call)
         for keyword in node.keywords:
-            if keyword.arg in PLANS:
+            # "Never again" plans nothing.
+            if keyword.arg in PLANS and ast.unparse(keyword) != "max_retries=0":
                 yield source.at(node, f"{keyword.arg}=")
         name = node.func.attr if isinstance(node.func, ast.Attribute) else ""
         if name == "retry" and ast.unparse(node.func).startswith(("self.", "task.")):

@@ -27,6 +27,10 @@ ALL: list[Route] = [
     ("GET", "/api/v1/bookings/{booking}/history/"),
     ("GET", "/api/v1/bookings/{booking}/cancellation-quote/"),
     ("POST", "/api/v1/bookings/{booking}/cancel/"),
+    ("GET", "/api/v1/bookings/{booking}/feedback/"),
+    ("POST", "/api/v1/bookings/{booking}/feedback/"),
+    ("POST", "/api/v1/bookings/{booking}/feedback/accept/"),
+    ("POST", "/api/v1/bookings/{booking}/feedback/enhance/"),
     ("GET", "/api/v1/me/"),
     ("PATCH", "/api/v1/me/"),
     ("DELETE", "/api/v1/me/"),
@@ -55,6 +59,12 @@ def client_of(customer: User) -> APIClient:
     client = APIClient(raise_request_exception=False)
     client.force_authenticate(customer)
     return client
+
+
+def shortest_body(address: str) -> dict[str, Any]:
+    """What must be sent for anybody to look whose it is: mostly nothing."""
+    needed = {"/feedback/": {"notes": "x"}, "/feedback/accept/": {"version": 99}}
+    return next((v for end, v in needed.items() if address.endswith(end)), {})
 
 
 def post(api: APIClient, address: str, body: bytes, **more: Any) -> Any:

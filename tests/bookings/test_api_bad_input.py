@@ -9,6 +9,7 @@ import pytest
 from rest_framework.test import APIClient
 
 from bookings.models import Resource
+from recovery.models import IdempotencyRecord
 from slotbase.accounts.models import User
 from tests.bookings.refusals import refused
 from tests.factories import make_booking, make_hold, make_resource, make_venue, tomorrow
@@ -94,6 +95,30 @@ def hold_refused(
     send = partial(post, api, "/api/v1/holds/", body)
     problem: dict[str, Any] = refused(send, status, code, field).json()
     return problem
+
+
+@pytest.mark.parametrize("key", ["4242424242424242", "pay-4242-4242-4242-4242"])
+def test_a_key_that_is_a_card_number_is_refused_and_not_kept(
+    api: APIClient, wish: dict[str, Any], key: str
+) -> None:
+    """S31: the key of an answer is kept for a day."""
+    headers = {"Idempotency-Key": key}
+    answer = api.post("/api/v1/holds/", wish, "json", headers=headers)
+
+    assert answer.status_code == 400
+    assert [*answer.json()["errors"]] == ["Idempotency-Key"]
+    assert key not in answer.content.decode()
+    assert not IdempotencyRecord.objects.exists()
+
+
+def test_a_key_that_is_a_uuid_is_taken_whatever_its_digits_are(
+    api: APIClient, wish: dict[str, Any]
+) -> None:
+    headers = {"Idempotency-Key": "4242424242424242a0b0c0d0e0f00000"}
+
+    answer = api.post("/api/v1/holds/", wish, "json", headers=headers)
+
+    assert answer.status_code == 201
 
 
 @cases(

@@ -1,5 +1,6 @@
 """Requests that are wrong before anybody looks at a field, at every endpoint."""
 
+import json
 from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
@@ -8,7 +9,14 @@ import pytest
 from rest_framework.test import APIClient
 
 from tests.bookings.refusals import read_problem, refused
-from tests.bookings.routes import ALL, Route, post, posts, private
+from tests.bookings.routes import (
+    ALL,
+    Route,
+    post,
+    posts,
+    private,
+    shortest_body,
+)
 from tests.factories import (
     make_booking,
     make_customer,
@@ -125,8 +133,11 @@ def test_an_unknown_and_a_foreign_object_look_alike(
     unknown = address.format(**dict.fromkeys(theirs, uuid4()))
 
     send = partial(api.generic, headers={"Idempotency-Key": "k1"})
+    body = json.dumps(shortest_body(address)) if method == "POST" else ""
     problems = [
-        refused(partial(send, method, each), 404, "not_found").json()
+        refused(
+            partial(send, method, each, body, "application/json"), 404, "not_found"
+        ).json()
         for each in (foreign, unknown)
     ]
 

@@ -19,6 +19,7 @@ from slotbase.accounts.models import User
 from slotbase.lib.clock import Now
 from tests.bookings.document import check_against_document, operation_of, served
 from tests.bookings.routes import client_of
+from tests.bookings.sessions import make_session
 from tests.conftest import Sandbox
 from tests.factories import (
     make_booking,
@@ -194,6 +195,18 @@ def register_and_forget(api: APIClient) -> list[Any]:
     return [*registered, api.delete(f"/api/v1/devices/{id_}/")]
 
 
+def write_and_accept(api: APIClient, coach: User) -> list[Any]:
+    """Each command of feedback, and what its customer reads."""
+    session = make_session(coach=coach)
+    path = f"bookings/{session.pk}/feedback"
+    written = [send(api, path, key, notes="fine") for key in ("f1", "f2")]
+    version = written[0].json()["version"]
+    accepted = send(api, f"{path}/accept", "f3", version=version)
+    again = send(api, f"{path}/enhance", "f4")
+    people = (api, client_of(session.customer))
+    return [*written, accepted, again, *(p.get(f"/api/v1/{path}/") for p in people)]
+
+
 def test_every_field_of_an_answer_is_in_the_document_and_the_other_way_round(
     api: APIClient, alice: User, court: Resource, wish: dict[str, Any]
 ) -> None:
@@ -209,6 +222,7 @@ def test_every_field_of_an_answer_is_in_the_document_and_the_other_way_round(
         *wait_and_decline(api, wish),
         api.patch("/api/v1/me/notifications/", NO_REMINDERS, "json"),
         *register_and_forget(api),
+        *write_and_accept(api, alice),
         api.get("/api/v1/me/"),
         api.patch("/api/v1/me/", {"locale": "de"}, "json"),
         api.get("/api/v1/me/export/"),

@@ -61,6 +61,7 @@ QUEUES_OF_MONEY = (
     *("comparison", "dead_letter"),
     "push",  # in test_pushes.py
     "erasures",  # in test_erasures.py
+    "ai",  # in test_notes.py
 )
 OF_THE_WAITLIST = "waitlist.passing_on"  # in test_waitlist.py
 POINTS_OF_MONEY = (
@@ -69,6 +70,7 @@ POINTS_OF_MONEY = (
     "email.rendered",
     "push.rendered",
     "erasures.erasing",
+    "ai.prepared",
 )
 
 # Where, how often, and so how many deaths are counted: who dies after the record has

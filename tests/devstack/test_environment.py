@@ -89,6 +89,14 @@ def test_webhooks_of_the_sandbox_reach_the_product_signed_as_it_expects(state):
     assert env["STRIPE_SECRET_KEY"] == "sk_test_sandbox"
 
 
+def test_coaches_notes_go_to_the_sandbox(state):
+    stack = build(state)
+    env = program(stack, "worker").env
+    sandbox = stack.run_env({})["SANDBOX_URL"]
+    assert env["OPENAI_BASE_URL"] == f"{sandbox}/openai/v1"
+    assert (env["OPENAI_MODEL"], bool(env["OPENAI_API_KEY"])) == ("gpt-5.4-mini", True)
+
+
 def test_the_next_start_has_the_same_secret_and_the_same_issuer(state):
     first, second = (program(build(state), "web").env for _ in range(2))
     assert first["SECRET_KEY"] == second["SECRET_KEY"]

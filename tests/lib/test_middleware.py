@@ -1,12 +1,13 @@
 """What every answer has: a request id and a content security policy."""
 
 import re
+from typing import Any
 
 import pytest
 from django.test import Client
 
 from recovery.models import AuditEntry
-from slotbase.lib import request_id
+from slotbase.lib import redaction, request_id
 from tests.factories import make_hold
 
 pytestmark = pytest.mark.django_db
@@ -53,6 +54,30 @@ def test_an_id_that_could_do_harm_is_replaced(given: str) -> None:
     assert re.fullmatch(r"[0-9a-f]{32}", answer["X-Request-Id"])
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        *(
+            "4242424242424242",
+            "card-4242-4242-4242-4242",
+            "sk_" + "live_abcdefgh12345678",
+        ),
+        *("whsec_abcdefgh12345678", "a-token-of-whoever-watches"),
+    ],
+)
+def test_an_id_that_must_not_stand_in_logs_is_replaced(
+    given: str, settings: Any
+) -> None:
+    """S31, S20: it stands in every line, and nothing blanks it there."""
+    settings.OPS_TOKEN = "a-token-of-whoever-watches"
+    redaction._values.cache_clear()
+
+    answer = Client().get("/nothing/", headers={"X-Request-Id": given})
+
+    redaction._values.cache_clear()
+    assert re.fullmatch(r"[0-9a-f]{32}", answer["X-Request-Id"])
+
+
 def test_the_id_is_in_the_history_and_gone_when_the_request_is_over() -> None:
     request_id.begin("request-17")
     make_hold()
@@ -96,3 +121,22 @@ def test_a_filter_with_a_nul_character_is_refused_by_a_page(query: str) -> None:
     answer = Client().get(f"/admin/bookings/booking/?{query}")
 
     assert (answer.status_code, answer["Content-Type"][:9]) == (400, "text/html")
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"CONTENT_LENGTH": "999999999"}, 413),
+        ({"CONTENT_LENGTH": "many"}, 400),
+        ({"HTTP_TRANSFER_ENCODING": "chunked"}, 400),
+    ],
+)
+def test_a_body_that_is_refused_is_refused_by_a_page_in_the_back_office(
+    headers: dict[str, str], status: int
+) -> None:
+    page = Client().post("/admin/login/", **headers)
+    problem = Client().post("/api/v1/holds/", **headers)
+
+    assert (page.status_code, page["Content-Type"][:9]) == (status, "text/html")
+    assert problem.status_code == status
+    assert problem["Content-Type"] == "application/problem+json"

@@ -102,6 +102,8 @@ def test_what_does_not_go_out_by_a_channel_is_not_written_for_it() -> None:
         ("booking_cancelled", {"by_venue": True}, "The venue had to cancel"),
         ("hold_expiring", {}, "kept for you until 22:15 (Europe/Berlin)."),
         ("venue_closed", {}, "and give back what you paid."),
+        ("feedback_ready", {}, "Your coach has written feedback on this session"),
+        ("feedback_ready", {}, "in the app, with your booking"),
         ("receipt", {}, "2030-000123"),
         ("receipt", {}, "25.00 EUR"),
         ("receipt", {}, "3.99 EUR (19 %)"),

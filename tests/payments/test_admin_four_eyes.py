@@ -207,3 +207,25 @@ def test_a_button_of_a_case_becomes_a_proposal_too(
     assert "proposed by Ana Amber" in text(ana, address)
     press(ben, "approve")
     assert Refund.objects.get().is_payout
+
+
+def test_whoever_has_to_agree_reads_the_evidence(
+    ana: Client, ben: Client, booking: Booking, stripe: Stripe
+) -> None:
+    """S21: nobody agrees to a receipt that they did not see; markup is text."""
+    refund(ana, booking)
+    stripe.tell("refunds/next", status="failed", failure_reason="declined")
+    press(ben, "approve")
+    send(Refund.objects.get())
+    case = Case.objects.get(kind="refund_failure")
+    address = reverse("admin:recovery_case_change", args=[case.pk])
+    evidence = "Receipt 7, <b>signed</b>"
+    typed = {"do": "settle", "version": case.version, "evidence": evidence}
+
+    answer = ana.post(address, {**typed, "reason": "The card is gone."})
+
+    assert "Proposed" in told(answer)
+    page = text(ben, page_of(Approval.objects.get(kind="settle_by_hand")))
+    assert "Evidence: Receipt 7, &lt;b&gt;signed&lt;/b&gt;" in page
+    assert "300.00 EUR" in page
+    assert "<b>signed" not in page

@@ -29,6 +29,7 @@ from recovery.models import Approval, AuditEntry
 from slotbase.accounts.models import User, Venue
 from slotbase.lib.errors import InvalidState
 from tests.adversity import Clock, Stripe
+from tests.bookings import sessions
 from tests.conftest import Sandbox
 from tests.factories import make_resource, make_staff, make_venue
 from tests.payments.money import (
@@ -512,6 +513,17 @@ def test_cancelling_beyond_the_policy_takes_two(
     booking.refresh_from_db()
     assert (booking.status, booking.cancelled_by_id) == ("CANCELLING", ana.pk)
     assert sent(stripe) == [2 * MUCH]
+
+
+def test_cancelling_what_has_begun_takes_two(
+    venue: Venue, sandbox: Sandbox, ana: User
+) -> None:
+    """Its customer could not cancel any more, so nothing is promised."""
+    booking = make_large_booking(sandbox, venue)
+    Booking.objects.filter(pk=booking.pk).update(cancellation_terms=[])
+    sessions.begin(booking, ago=timedelta(minutes=10))
+    with pytest.raises(ApprovalRequired):
+        cancel(booking, ana)
 
 
 def test_what_the_policy_promises_anyway_takes_one(

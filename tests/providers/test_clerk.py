@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
+from slotbase.accounts.models import SigningKeySet
 from slotbase.accounts.services import signing_keys
 from slotbase.providers.clerk.client import fetch_signing_keys
 from slotbase.providers.errors import Outcome, ProviderError
@@ -221,6 +222,17 @@ def test_whatever_clerk_answers_a_request_is_503_and_shows_nothing_of_it(
         {"n": 12345},
         {"e": None},
         {"d": "AQAB"},
+        {"d": 5},
+        {"kid": ""},
+        {"kid": "a\u0000b"},
+        {"kid": "\ud800"},
+        {"kid": "k" * 129},
+        {"n": "\ud800"},
+        {"n": "w" * 1365 + "\u0000"},
+        {"n": "_" * 66_667},
+        {"n": "_" * 1400},
+        {"e": "AQ\u0000AB"},
+        {"e": "_" * 1000},
     ],
 )
 def test_other_keys_are_left_out(
@@ -231,6 +243,21 @@ def test_other_keys_are_left_out(
     settings.CLERK_JWKS_URL = odd_server(answers_keys([odd, good])).url
 
     assert [key["kid"] for key in fetch_signing_keys()["keys"]] == [good["kid"]]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("change", [{"kid": "a\u0000b"}, {"kid": "\ud800"}])
+def test_a_key_that_cannot_be_stored_does_not_cost_the_good_ones(
+    sandbox: SandboxClient, settings: Any, odd_server: Start, change: dict[str, Any]
+) -> None:
+    """F84."""
+    odd, good = a_key(sandbox, **change), a_key(sandbox)
+    settings.CLERK_JWKS_URL = odd_server(answers_keys([odd, good])).url
+
+    signing_keys.refresh_signing_keys()
+
+    [stored] = SigningKeySet.objects.get().jwks["keys"]
+    assert stored["kid"] == good["kid"]
 
 
 def test_no_text_of_the_provider_is_in_the_error(

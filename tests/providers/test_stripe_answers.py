@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from requests.adapters import HTTPAdapter
 
+from slotbase.providers import deadlines
 from slotbase.providers.errors import Outcome, ProviderError
-from slotbase.providers.stripe import client, transport
+from slotbase.providers.stripe import client
 from slotbase.providers.stripe.client import Patience
 from tests.providers.conftest import OddServer, Script, read_request
 from tests.providers.stripe_account import (
@@ -313,7 +314,7 @@ def test_an_answer_that_drips_ends_in_time(stripe_says: Start, script: Script) -
 def test_without_the_deadline_a_drip_would_not_end(
     stripe_says: Start, script: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transport, "_InTime", HTTPAdapter)
+    monkeypatch.setattr(deadlines, "InTime", HTTPAdapter)
     stripe_says(script)
 
     assert time_of(new_intent) > 1.3
@@ -382,7 +383,7 @@ def full_server() -> Iterator[int]:
 
 @pytest.mark.parametrize(
     ("adapter", "least", "most"),
-    [(transport._InTime, 0.4, 1.5), (HTTPAdapter, 1.7, 5)],  # and without ours
+    [(deadlines.InTime, 0.4, 1.5), (HTTPAdapter, 1.7, 5)],  # and without ours
 )
 def test_several_addresses_share_the_time(
     settings: Any,
@@ -392,7 +393,7 @@ def test_several_addresses_share_the_time(
     least: float,
     most: float,
 ) -> None:
-    monkeypatch.setattr(transport, "_InTime", adapter)
+    monkeypatch.setattr(deadlines, "InTime", adapter)
     settings.STRIPE_API_BASE = f"http://many.invalid:{full_server}"
     resolve = socket.getaddrinfo
 

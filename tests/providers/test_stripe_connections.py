@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from slotbase.providers import deadlines
 from slotbase.providers.errors import Outcome, ProviderError
 from slotbase.providers.stripe import client, transport
 from tests.providers.certificate import make_certificate
@@ -62,10 +63,10 @@ def test_one_connection_is_used_again(stripe_says: Start) -> None:
 
 
 def test_a_proxy_does_not_take_the_deadline_away() -> None:
-    adapter = transport._new_session().get_adapter("https://api.stripe.com")
+    adapter = deadlines.new_session().get_adapter("https://api.stripe.com")
     manager = adapter.proxy_manager_for("http://proxy.invalid")
 
-    assert manager.pool_classes_by_scheme == transport._POOLS
+    assert manager.pool_classes_by_scheme == deadlines.POOLS
 
 
 def test_what_is_sent(stripe_says: Start, settings: Any) -> None:

@@ -270,6 +270,7 @@ WITHOUT = {
     "ReconciledDay": "sums that were seen",
     "ProviderStatus": "what was heard of it last",
     "Group": "written by the code",
+    "TokenBudget": "a number that workers count",
 }
 
 

@@ -16,7 +16,11 @@ from bookings.models import (
     BookingHold,
     CancellationPolicy,
     DateException,
+    Drill,
     Resource,
+    SessionFeedback,
+    Skill,
+    TokenBudget,
     WaitlistEntry,
 )
 from notifications.models import Notification, PushDevice, Suppression
@@ -51,6 +55,7 @@ from recovery.work import work_of
 from slotbase.accounts.models import User, Venue
 from slotbase.lib.backoffice import BackOfficeAdmin
 from slotbase.lib.clock import read_clock
+from tests.bookings.sessions import make_feedback_rows
 from tests.factories import make_booking, make_entry, make_staff
 from tests.notifications.conftest import make_device, queue, suppress
 from tests.payments.told import make_some_of_each
@@ -69,6 +74,7 @@ PAGES = {
     *(WaitlistEntry, Reconciliation, ReconciledDay, Suppression, PushDevice),
     *MONEY,
     Approval,
+    *(SessionFeedback, Skill, Drill, TokenBudget),
 }
 EACH_PAGE = pytest.mark.parametrize("model", sorted(PAGES, key=lambda m: m.__name__))
 
@@ -105,6 +111,7 @@ def rows(client: Client, superuser: User, settings: Any) -> Client:
     proposal = Proposal("refund_amount", "Refund", "t", "1", {"refunds": []})
     approvals.propose(proposal, staff_id=make_staff().pk, reason="It broke.")
     make_some_of_each(venue, superuser)
+    make_feedback_rows(venue)
     settings.ALERT_WEBHOOK_URL = "https://ops.example.com/"
     lookout.look()
     client.force_login(superuser)
@@ -166,7 +173,7 @@ def test_whoever_is_not_signed_in_is_sent_to_the_login(
 
 @EACH_PAGE
 def test_customers_are_not_let_in(rows: Client, model: Any) -> None:
-    rows.force_login(Booking.objects.get().customer)
+    rows.force_login(Booking.objects.earliest("pk").customer)
 
     assert rows.get(address(model, "changelist")).status_code == 302
 
@@ -238,7 +245,7 @@ def test_pages_come_with_the_strict_policy_and_load_our_look(
 
 def test_what_people_type_is_shown_as_text(rows: Client) -> None:
     User.objects.filter(clerk_id__isnull=False).update(name="<script>alert(1)</script>")
-    booking = Booking.objects.get()
+    booking = Booking.objects.earliest("pk")
 
     for model, pk in ((Booking, booking.pk), (BookingHold, booking.hold_id)):
         for each in (address(model, "changelist"), address(model, "change", pk)):

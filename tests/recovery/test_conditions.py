@@ -197,6 +197,20 @@ def test_a_provider_whose_breaker_opens_again_and_again_is_told_of(
     assert look() == {"provider_down:stripe"}
 
 
+def test_nobody_is_woken_for_a_provider_that_is_not_needed(
+    reporter: alerting.Reporter,
+) -> None:
+    """F88: what OpenAI would make better stays as it is."""
+    for _ in range(3):
+        add("breaker_opened:openai", 1)
+    assert look() == set()
+
+    for _ in range(3):
+        add("breaker_opened:resend", 1)
+
+    assert look() == {"provider_down:resend"}
+
+
 def test_contention_that_lasts_is_told_of(clock: Clock) -> None:
     for _ in range(9):
         add("transaction_conflict", 2)

@@ -69,7 +69,10 @@ def fail(provider: str, outcome: Outcome = Outcome.UNKNOWN, **more: Any) -> None
 # --- Who is told what ---------------------------------------------------------
 
 
-def test_everybody_is_told_the_state_of_each_part_and_nothing_else() -> None:
+def test_everybody_is_told_the_state_of_each_part_and_nothing_else(
+    settings: Any,
+) -> None:
+    settings.OPENAI_API_KEY = ""
     all_is_well()
 
     body = get().json()

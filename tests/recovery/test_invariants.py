@@ -25,6 +25,7 @@ from recovery.models import (
     WorkflowRun,
 )
 from slotbase.lib.clock import read_clock
+from tests.bookings import notes_that_break
 from tests.factories import make_booking, make_customer, make_hold, make_staff
 from tests.notifications import broken as messages
 from tests.payments import broken as money
@@ -281,6 +282,7 @@ BREAKS: list[tuple[str, Callable[[], None]]] = [
     ("I18.once", two_dead_letters_of_one_task),
     ("I6.waitlist", waitlist_history_lacks_its_beginning),
     ("I7.offers", offer_without_a_hold),
+    *notes_that_break.BREAKS,
     ("I11.waitlist", entry_that_nobody_looked_at),
     ("I6.alert", alert_history_lacks_its_beginning),
     ("I6.approval", approval_history_lacks_its_beginning),

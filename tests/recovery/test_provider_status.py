@@ -156,7 +156,7 @@ def test_a_provider_that_is_new_appears_by_itself() -> None:
 
 
 def test_a_provider_without_its_setting_is_not_configured(settings: Any) -> None:
-    settings.ANALYTICS_URL = ""
+    settings.ANALYTICS_URL = settings.OPENAI_API_KEY = ""
 
     known = {each.provider: each.is_configured for each in list_statuses()}
     assert not known["analytics"]

@@ -42,7 +42,8 @@ HEAD = """\
 #
 # ok  done, or shown     login  sent to sign in    goes  sent elsewhere
 # 4xx refused, as it says            away  there is no such row for them
-# A body is empty: 400, 409 and 422 are answers to somebody who may.
+# A body is empty, or the shortest that is taken: 400, 409 and 422 are answers to
+# somebody who may. Of feedback the owner is the coach who wrote it.
 """
 Cells = tuple[str, ...]
 Table = dict[tuple[str, str], Cells]

@@ -16,6 +16,7 @@ from recovery.approvals import Proposal
 from recovery.work import work_of
 from slotbase.accounts.models import User, Venue
 from slotbase.lib.clock import read_clock
+from tests.bookings.sessions import make_feedback_rows
 from tests.factories import (
     make_booking,
     make_customer,
@@ -42,6 +43,8 @@ def make_rows(settings: Any) -> tuple[Venue, User]:
     make_device(alice)
     suppress(alice)
     queue(alice, venue_id=venue.pk)
+    # Alice coaches as well: what she wrote is hers.
+    make_feedback_rows(venue, coach=alice)
     CancellationPolicy.objects.create(venue=venue, name="Until the day before")
     DateException.objects.create(venue=venue, date=date(2030, 1, 1), kind="CLOSED")
     make_some_of_each(venue, make_staff(), customer=alice)
@@ -97,8 +100,16 @@ def values_of_api(alice: User) -> dict[str, Any]:
         "resource_id": booking.resource_id,
         "hold_id": booking.hold_id,
         "booking_id": booking.pk,
+        "session_id": alice.feedback_written.get().booking_id,
         "entry_id": alice.waitlist.get().pk,
         "device_id": alice.push_devices.get().pk,
         "provider": "stripe",
         "token": tokens.sign(about),
     }
+
+
+def values_at(address: str, values: dict[str, Any]) -> dict[str, Any]:
+    """What stands in this address: feedback is of a session, which has begun."""
+    if "/feedback/" not in address:
+        return values
+    return {**values, "booking_id": values["session_id"]}

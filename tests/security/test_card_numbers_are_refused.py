@@ -23,7 +23,7 @@ from recovery.typed import Typed
 from slotbase.accounts.admin.people import GivenPasswordForm, RightsForm, WhyForm
 from slotbase.accounts.models import Venue
 from slotbase.accounts.services.rights import rights_of
-from slotbase.accounts.sign_in_pages import CodeForm, PasswordForm
+from slotbase.accounts.sign_in_pages import CodeForm, OwnPasswordForm, PasswordForm
 from slotbase.lib.api.inputs import StrictSerializer
 from slotbase.lib.card_numbers import (
     REFUSAL,
@@ -52,11 +52,26 @@ CARDS = {
     "after a number": "court 2 4242 4242 4242 4242 12/27",
     "between letters": "pan:4242424242424242cvc",
     "with a plus": "+4242 4242 4242 4242",
+    "amex after a plus": "+3782 822463 10005",
+    "diners after a plus": "+3056 9309 0259 04",
+    "after a country": "+44242424242424242",
+    "many dashes": "4242----4242----4242----4242",
+    "many underscores": "4242____4242____4242____4242",
 }
 HARMLESS = {
     "a wrong check digit": "4242424242424241",
     "a phone": "+49 1512 3456789",
     "a phone at home": "0151 2345 678901",
+    "a phone in Greece": "+30 210 123 4567",
+    "a phone in Spain": "+34 912 34 56 78",
+    "a phone in Hungary": "+36 20 123 4567",
+    "a phone in Moldova": "+373 22 123456",
+    "a phone in San Marino": "+378 0549 882345",
+    "a phone in Ukraine": "+380 44 123 4567",
+    "a long phone in Italy": "+39 0471 1234567",
+    "the longest phone in Austria": "+43 5 0100 12345678",
+    "a phone with 15 digits that could be one": "+424242424242424",
+    "a uuid without dashes": "4242424242424242a000000000000000",
     "an iban": "DE89 3704 0044 0532 0130 00",
     "dates": "30.11.2026 - 31.12.2026, 2026-05-01 2026-05-02",
     "our ids": "019abc12-3456-7890-8123-456789012345 B-7F3K-22",
@@ -135,7 +150,7 @@ def test_every_input_of_the_api_is_a_strict_one() -> None:
 def test_every_text_of_our_own_forms_is_guarded() -> None:
     ours = {each for each in all_below(forms.Form) if is_ours(each)}
     # The steps of a sign-in keep nothing, and a password is kept as a hash.
-    ours -= {TypedForm, PasswordForm, CodeForm, GivenPasswordForm}
+    ours -= {TypedForm, PasswordForm, CodeForm, GivenPasswordForm, OwnPasswordForm}
     payable, booking = make_owing_booking(make_venue()).payable, make_booking()
     made = [
         ExportForm(Venue.objects.all()),

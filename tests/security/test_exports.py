@@ -203,7 +203,9 @@ def test_a_post_without_its_token_is_refused(venue: Venue, manager: User) -> Non
     assert not AuditEntry.objects.filter(action="export.made").exists()
 
 
-@pytest.mark.parametrize("month", ["2026-13", "x", "=1+1", "2026-05-01"])
+@pytest.mark.parametrize(
+    "month", ["2026-13", "9999-12", "0001-01", "x", "=1+1", "2026-05-01"]
+)
 def test_a_month_that_is_none_is_told(venue: Venue, manager: User, month: str) -> None:
     answer = export(sign_in(manager), venue, month)
 

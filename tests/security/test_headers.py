@@ -166,6 +166,7 @@ for name in ("SESSION", "CSRF"):
     print(*(getattr(settings, f"{name}_COOKIE_{part}") for part in
         ("NAME", "SECURE", "HTTPONLY", "SAMESITE", "PATH", "DOMAIN")))
 print(settings.SESSION_SERIALIZER, settings.SECURE_HSTS_SECONDS >= 31_536_000)
+print(settings.SECURE_HSTS_INCLUDE_SUBDOMAINS, settings.SECURE_HSTS_PRELOAD)
 """
 
 
@@ -183,10 +184,11 @@ def in_production(command: list[str]) -> subprocess.CompletedProcess[str]:
 def test_cookies_go_to_this_host_alone_and_hold_json() -> None:
     shown = in_production(["shell", "--no-imports", "-c", SHOW])
 
-    assert shown.stdout.splitlines()[-3:] == [
+    assert shown.stdout.splitlines()[-4:] == [
         "__Host-sessionid True True Lax / None",
         "__Host-csrftoken True True Lax / None",
         "django.contrib.sessions.serializers.JSONSerializer True",
+        "True False",
     ]
 
 

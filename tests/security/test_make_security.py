@@ -10,6 +10,7 @@ import pytest
 
 from security import fuzzing, packages
 from security.packages import Found, audit, judge
+from slotbase.lib.checks import RANGES
 from tests.architecture.source import ROOT
 
 OPTIONS = argparse.Namespace(seed=1, cases=2000)
@@ -163,9 +164,10 @@ def test_a_run_without_findings_passes_with_its_numbers() -> None:
         ([report(), report(errored=1)], []),
         ([report(), {**report(), "complete": False}], []),
         ([report(generated=400), report()], []),
-        ([report(), report()], ["I2"]),
+        ([report(), report()], ["invariant broken: I2"]),
+        ([report(), report()], ["never done: DELETE /api/v1/me/"]),
     ],
-    ids=["a finding", "an error", "cut short", "too few", "an invariant"],
+    ids=["a finding", "an error", "cut short", "too few", "an invariant", "never done"],
 )
 def test_a_run_with_anything_wrong_fails(
     runs: list[dict[str, Any]], broken: list[str]
@@ -173,6 +175,27 @@ def test_a_run_with_anything_wrong_fails(
     """S36."""
     with pytest.raises(Found):
         fuzzing.judge(runs, broken, OPTIONS)
+
+
+def test_what_was_never_answered_well_is_named() -> None:
+    """S36: an operation that is always refused was not tried behind the door."""
+    me = {"get": {}, "delete": {}, "parameters": []}
+    schema = {"paths": {"/me/": me, "/venues/": {"get": {}}}}
+    done = ["GET /me/", "GET /venues/", "POST /elsewhere/"]
+
+    wrong = fuzzing.not_among(schema, done)
+
+    assert wrong == ["never done: DELETE /me/"]
+    with pytest.raises(Found, match="never done: DELETE /me/"):
+        fuzzing.judge([report(), report()], wrong, OPTIONS)
+    assert fuzzing.not_among(schema, [*done, "DELETE /me/"]) == []
+
+
+def test_no_limit_of_requests_is_what_is_tried() -> None:
+    """S36: a limit that is left would hide what is behind it."""
+    limits = {each for each in RANGES if each.startswith("THROTTLE_")}
+
+    assert limits - {*fuzzing.PLENTY} == {"THROTTLE_WEBHOOKS_PER_MINUTE"}
 
 
 def test_no_check_and_no_operation_is_left_out() -> None:

@@ -9,14 +9,20 @@ import pytest
 from django.db.models import Model
 from rest_framework.test import APIClient
 
-from bookings.models import Booking, BookingHold, Resource, WaitlistEntry
+from bookings.models import (
+    Booking,
+    BookingHold,
+    Resource,
+    SessionFeedback,
+    WaitlistEntry,
+)
 from notifications.models import PushDevice
 from notifications.models.addressees import Choice
 from payments.models import CardPayment, Payable, Refund
 from slotbase.accounts.models import User
 from tests.bookings.routes import ALL, client_of
 from tests.factories import make_hold, make_priced_resource, tomorrow
-from tests.security.rows import make_rows, values_of_api
+from tests.security.rows import make_rows, values_at, values_of_api
 
 pytestmark = [
     pytest.mark.django_db,
@@ -25,7 +31,7 @@ pytestmark = [
 KEYS = Path(__file__).with_name("answers.txt")
 MODELS: tuple[type[Model], ...] = (
     *(Booking, BookingHold, WaitlistEntry, Payable, CardPayment, Refund),
-    *(PushDevice, Choice, User, Resource),
+    *(PushDevice, Choice, User, Resource, SessionFeedback),
 )
 DEVICE = {"token": "a-token", "platform": "IOS"}
 CHOICE = {"topic": "REMINDERS", "channel": "EMAIL", "is_wanted": False}
@@ -65,6 +71,9 @@ def bodies(alice: User, values: dict[str, Any]) -> dict[tuple[str, str], Any]:
         ("POST", "waitlist/"): wish(values["resource_id"]),
         ("POST", f"waitlist/{ids['entry_id']}/decline/"): {},
         ("POST", f"bookings/{ids['booking_id']}/cancel/"): {},
+        ("POST", f"bookings/{ids['session_id']}/feedback/"): {"notes": "x"},
+        ("POST", f"bookings/{ids['session_id']}/feedback/accept/"): {"version": 1},
+        ("POST", f"bookings/{ids['session_id']}/feedback/enhance/"): {},
         ("POST", "devices/"): DEVICE,
         ("PATCH", "me/"): {"locale": "en"},
         ("PATCH", "me/notifications/"): CHOICE,
@@ -110,6 +119,8 @@ def test_no_column_is_written_by_its_name(settings: Any) -> None:
 #: What a command takes and a column is called as well.
 KNOWN = {
     "cancel": {"reason"},
+    "feedback": {"notes"},
+    "accept": {"version", "text", "skills", "drills"},
     "confirm": {"pay"},
     "holds": {"resource", "start_time", "end_time", "units"},
     "waitlist": {"resource", "start_time", "end_time", "units"},
@@ -143,7 +154,6 @@ def answers(settings: Any) -> list[str]:
     """The keys of each answer, for its owner and for whoever is not signed in."""
     _, alice = make_rows(settings)
     values = values_of_api(alice)
-    ids = {name.removesuffix("_id"): value for name, value in values.items()}
     people = {"owner": client_of(alice), "anonymous": APIClient()}
     lines = []
     for method, address in ALL:
@@ -151,6 +161,8 @@ def answers(settings: Any) -> list[str]:
         if method != "GET" or address.endswith("/export/"):
             continue
         for who, api in people.items():
+            there = values_at(address, values).items()
+            ids = {name.removesuffix("_id"): value for name, value in there}
             answer = api.get(address.format_map(ids), _query(address))
             keys = sorted(set(keys_in(answer.json())))
             lines += [f"{who} {method} {address} {answer.status_code}"]

@@ -43,5 +43,4 @@ def test_one_that_is_missing_would_be_seen() -> None:
     assert (
         len(faults_of(page.replace("tests/lib/test_throttles.py", "tests/x.py"))) == 1
     )
-    assert len(faults_of(page.replace("reason: the part", "the part"))) == 1
     assert faults_of_row(" - ") == ["neither a test nor a reason"]

@@ -59,11 +59,15 @@ class VenueAdmin(AuditedAdmin[Venue]):
     can_add = True
     # Prices were meant in it.
     set_once = ("slug", "currency")
-    editable_fields = ("name", "address", "time_zone", "quiet_from", "quiet_until")
+    editable_fields = (
+        *("name", "address", "time_zone", "quiet_from", "quiet_until"),
+        "enhances_notes",
+    )
     fieldsets = (
         ("Venue", {"fields": ("name", "slug", "address")}),
         ("Clock and money", {"fields": ("time_zone", "currency")}),
         ("Quiet hours", {"fields": ("quiet_from", "quiet_until")}),
+        ("Coaches' notes", {"fields": ("enhances_notes",)}),
         HISTORY,
     )
     list_display = ("name", "slug", "time_zone", "currency", "address")

@@ -54,7 +54,8 @@ def _needs(request: Request) -> Needs:
     """What the view says of its methods in `token_needs`; nothing: a living token."""
     view = request.parser_context.get("view") if request.parser_context else None
     needs: dict[str, Needs] = getattr(view, "token_needs", {})
-    return needs.get(request.method or "", Needs.LIFE)
+    method = "GET" if request.method == "HEAD" else request.method
+    return needs.get(method or "", Needs.LIFE)
 
 
 def _bearer_token(header: str) -> str:

@@ -43,8 +43,9 @@ me = extend_schema_view(
         "Have yourself erased",
         "You are signed out at once, and within minutes nothing here tells who you "
         "are. What money did is kept, under no name. Refused while something is not "
-        "over: `reasons` says what. Erase your account at the sign-in as well, or the "
-        "next sign-in makes a new customer of you.",
+        "over: `reasons` says what. For about a day your account at the sign-in is "
+        "refused on every device; erase it there as well, or using it later makes a "
+        "new customer of you.",
         responses={
             202: answer(serializers.Leaving, "You will be erased. Again: likewise."),
             **problems(*PRIVATE, StillInBusiness, shapes={409: StillInBusinessProblem}),

@@ -1,6 +1,6 @@
 """What customers see of themselves, and how they leave. All logic is in services."""
 
-from typing import cast
+from typing import ClassVar, cast
 
 from django.http import StreamingHttpResponse
 from rest_framework.request import Request
@@ -16,7 +16,7 @@ from slotbase.accounts.models import User
 from slotbase.accounts.services.erasing import request_erasure
 from slotbase.accounts.services.exporting import export_person
 from slotbase.accounts.services.own_profile import change_profile
-from slotbase.accounts.tokens import Session
+from slotbase.accounts.tokens import Needs, Session
 from slotbase.lib.api.inputs import read
 from slotbase.lib.api.throttles import ExportThrottle
 
@@ -24,6 +24,8 @@ from slotbase.lib.api.throttles import ExportThrottle
 @operations.me
 class MeView(APIView):
     """The customer's own person."""
+
+    token_needs: ClassVar = {"GET": Needs.GRACE}
 
     def perform_authentication(self, request: Request) -> None:
         """Also lets in whoever asked to be erased, to ask for it once more."""

@@ -13,12 +13,13 @@ from django.conf import settings
 from recovery import audit, cases, personal, retries, rowqueue
 from slotbase.accounts.errors import PersonNotFound, StillInBusiness
 from slotbase.accounts.locks import lock_user
-from slotbase.accounts.models import Erasure, RevokedSession, User
+from slotbase.accounts.models import Erasure, User
 from slotbase.accounts.services.personal_data import (
     list_open_business,
     parts,
     traces_of,
 )
+from slotbase.accounts.services.revocations import revoke_person, revoke_session
 from slotbase.lib.clock import Now
 from slotbase.lib.db import retry_on_conflict, transaction_required
 from slotbase.lib.enqueue import after_commit
@@ -75,8 +76,7 @@ def _lock(user_id: UUID) -> User:
 def _let_in_no_more(user_id: UUID, session_id: str) -> None:
     User.objects.filter(pk=user_id).update(is_active=False)
     if session_id:
-        revoked = RevokedSession(session_id=session_id)
-        RevokedSession.objects.bulk_create([revoked], ignore_conflicts=True)
+        revoke_session(session_id)
     for part in parts():
         part.leave(user_id)
 
@@ -106,6 +106,7 @@ def _erase(erasure: Erasure, found: personal.Found) -> Mapping[str, Any]:
         return _wait(erasure, reasons)
     # As they are now: somebody may have corrected the name meanwhile.
     traces = traces_of(user)
+    revoke_person(traces.account)
     for part in parts():
         part.erase(traces)
     failpoint("erasures.erasing")

@@ -45,7 +45,7 @@ def _reset_alone(user_id: UUID, staff_id: UUID) -> None:
     rights.require_other(user, staff)
     _require_own_password(user)
     enrolled = _enrolled(user_id)
-    if not rights.may_act_alone(staff, about=user_id):
+    if not rights.may_act_alone(staff):
         raise ApprovalRequired(_proposal(user_id, enrolled))
     title = "A superuser took away a second factor, alone"
     break_glass.tell(user_id=staff_id, action=ALONE, title=title)

@@ -16,6 +16,10 @@ CATALOGUE = (
     "bookings.cancellationtier",
 )
 SALES = ("bookings.booking", "bookings.bookinghold", "bookings.waitlistentry")
+# What coaches write about a person, and the words that they have for it.
+FEEDBACK = ("bookings.sessionfeedback",)
+TEACHING = ("bookings.skill", "bookings.drill")
+TOKENS = ("bookings.tokenbudget",)
 CUSTOMERS = ("accounts.user",)
 VENUES = ("accounts.venue", "accounts.venuestaff")
 HISTORY = ("recovery.auditentry",)
@@ -46,6 +50,7 @@ EVERYTHING = (
     *ALERTS,
     *(*MESSAGES, *REACH, *BUDGETS, *MONEY, *FAILURES, *COMPARISONS),
     *PROPOSALS,
+    *(*FEEDBACK, *TEACHING, *TOKENS),
     *("bookings.slotclaim", "recovery.idempotencyrecord"),
     *("django_celery_beat.periodictask", "auth.group"),
 )
@@ -81,6 +86,9 @@ SUPPORT = (
     | _may("view", *PROPOSALS)
     # Send mails to an address again, push nothing to a device any more.
     | _may("view change", *REACH)
+    # Have notes enhanced again.
+    | _may("view change", *FEEDBACK)
+    | _may("view", *TEACHING)
     | WORK_ON_CASES
     | REFUND
     | PAY_OUT
@@ -105,7 +113,9 @@ MATRIX: dict[str, set[str]] = {
     | MOVE
     | SEE_CONTACT_DATA,
     "manager": _may("view", *SALES, *CUSTOMERS, *VENUES, *MESSAGES, *MONEY)
-    | _may("view add change", *CATALOGUE, "accounts.venue")
+    | _may("view add change", *CATALOGUE, *TEACHING, "accounts.venue")
+    # Have notes enhanced again.
+    | _may("view change", *FEEDBACK)
     | _may("delete", "bookings.openinghours", "bookings.dateexception")
     | _may("delete", "bookings.cancellationtier")
     | KEEP_THE_LIST
@@ -119,11 +129,12 @@ MATRIX: dict[str, set[str]] = {
     | SEE_CONTACT_DATA,
     "support": SUPPORT,
     # The second person for what support gives back.
-    "support_lead": SUPPORT | EXPORT | {"payments.approve_refund"},
+    "support_lead": SUPPORT | {"payments.approve_refund"},
     "operations": _may("view", *HISTORY, *ENGINES, "accounts.venue", "auth.group")
     | _may("view", *MESSAGES)
     # Take addresses off the list, and let mails go out before a quota is full.
     | _may("view change", *REACH, *BUDGETS)
+    | _may("view", *TOKENS)
     | WORK_ON_CASES
     # Try dead deliveries, tasks and stuck workflows again, or give them up.
     | _may("change", "recovery.eventdelivery", "recovery.deadletter", *WORKFLOWS)
@@ -135,7 +146,8 @@ MATRIX: dict[str, set[str]] = {
     | {"accounts.approve_rights"}
     | _may("view", *PROPOSALS)
     | _may("change", "auth.group")
-    # Also for those who have no app to ask with, such as walk-ins.
+    # Also for those who have no app to ask with, such as walk-ins; of all venues, so
+    # nobody who is bound to some.
     | EXPORT
     | ERASE
     | _may("view change", "django_celery_beat.periodictask"),

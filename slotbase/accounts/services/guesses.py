@@ -56,10 +56,14 @@ class Guess:
 def try_password(*, login: str, password: str, address: str) -> User | None:
     """The member of staff whose password this is; None says nothing of why not.
 
-    A login that does not exist, a wrong password and a blocked guess take the same time
-    and are told alike. Not inside a transaction: the count stays whatever happens.
+    A login that does not exist, a wrong password and a blocked login take the same time
+    and are told alike. A blocked address is answered at once: its counter is about no
+    login, and a hash for each of its requests would take what serves everybody. Not
+    inside a transaction: the count stays whatever happens.
     """
-    guess = count_guess(login=login, address=address)
+    if not _count_address(address):
+        return None
+    guess = _count_login(login, address)
     if guess is None:
         make_password(password)  # as long as it takes to look
         return None
@@ -72,22 +76,27 @@ def try_password(*, login: str, password: str, address: str) -> User | None:
 
 def count_guess(*, login: str, address: str) -> Guess | None:
     """Count a guess as wrong, before it is evaluated; None: it must not be."""
-    network = _network(address)
-    names = {
-        "address": _name("address", network),
-        "pair": _name("pair", f"{network} {login}"),
-        "login": _name("login", login),
-    }
-    if _count(names["address"], settings.SIGN_IN_GUESSES_PER_ADDRESS) is None:
-        return None
-    of_pair = _count(names["pair"], settings.SIGN_IN_GUESSES)
+    return _count_login(login, address) if _count_address(address) else None
+
+
+def _count_address(address: str) -> bool:
+    """Whether this address may guess at all."""
+    limit = settings.SIGN_IN_GUESSES_PER_ADDRESS
+    return _count(_name_of_address(address), limit) is not None
+
+
+def _count_login(login: str, address: str) -> Guess | None:
+    """The guess of an address that may guess; None: not for this login."""
+    pair = _name("pair", f"{_network(address)} {login}")
+    of_pair = _count(pair, settings.SIGN_IN_GUESSES)
     if of_pair is None:
         return None
-    of_login = _count(names["login"], NO_LIMIT)
+    name = _name("login", login)
+    of_login = _count(name, NO_LIMIT)
     # Guessed from everywhere: each address has one guess, so its owner gets in.
     if (of_login or 0) > settings.SIGN_IN_GUESSES_PER_LOGIN and of_pair > 1:
         return None
-    return Guess(tuple(names.values()))
+    return Guess((_name_of_address(address), pair, name))
 
 
 def count_code(*, login: str) -> Guess | None:
@@ -142,6 +151,10 @@ def _count(name: str, limit: int) -> int | None:
 def _name(kind: str, text: str) -> str:
     digest = salted_hmac(f"slotbase.guesses.{kind}", text, algorithm="sha256")
     return f"{kind}:{digest.hexdigest()}"
+
+
+def _name_of_address(address: str) -> str:
+    return _name("address", _network(address))
 
 
 def _network(address: str) -> str:

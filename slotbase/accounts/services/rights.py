@@ -2,7 +2,7 @@
 
 Nobody has rights and no second factor: whoever set the password would have them too.
 To lock somebody out is the one thing that needs nobody else: it cannot wait. And where
-nobody else could agree, as on the first day, a superuser acts alone, which is told.
+nobody else may agree yet, on the first day, a superuser acts alone, which is told.
 """
 
 from collections.abc import Iterable, Mapping
@@ -97,7 +97,7 @@ def _change_alone(user_id: UUID, before: Rights, after: Rights, staff_id: UUID) 
         raise Forbidden("Nobody becomes a superuser here.")
     _require_factor(user, before, after)
     is_lock_out = after == replace(before, is_active=False)
-    if not is_lock_out and not may_act_alone(staff, about=user_id):
+    if not is_lock_out and not may_act_alone(staff):
         raise ApprovalRequired(_proposal(user, before, after))
     if not is_lock_out:
         title = "A superuser changed what somebody may do, alone"
@@ -105,13 +105,16 @@ def _change_alone(user_id: UUID, before: Rights, after: Rights, staff_id: UUID) 
     _give(user, before, after, audit.Actor.staff(staff_id))
 
 
-def may_act_alone(staff: User, *, about: UUID) -> bool:
-    """A superuser, where there is nobody else who could agree."""
+def may_act_alone(staff: User) -> bool:
+    """A superuser, where no other member of staff has the right to agree.
+
+    Who is locked out counts, and so does whoever it is about: else a superuser could
+    be rid of the only colleague, and give the right to somebody of their own.
+    """
     app_label, codename = MAY_APPROVE.split(".")
     right = {"codename": codename, "content_type__app_label": app_label}
     by_group = {f"groups__permissions__{name}": what for name, what in right.items()}
-    others = User.objects.filter(is_active=True, is_staff=True)
-    others = others.exclude(pk__in=[staff.pk, about])
+    others = User.objects.filter(is_staff=True).exclude(pk=staff.pk)
     can_agree = others.filter(Q(is_superuser=True) | Q(**by_group))
     return staff.is_superuser and not can_agree.exists()
 

@@ -8,10 +8,11 @@ from slotbase.accounts.errors import (
     TokenExpired,
     TokenInvalid,
 )
-from slotbase.accounts.models import RevokedSession, User
+from slotbase.accounts.models import User
 from slotbase.accounts.queries import get_session_user
 from slotbase.accounts.services.fallback import record_fallback
 from slotbase.accounts.services.profiles import request_profile
+from slotbase.accounts.services.revocations import may_make_a_customer
 from slotbase.accounts.services.signing_keys import clerk_is_away, find_signing_key
 from slotbase.accounts.tokens import FRESH_SECONDS, Needs, Session, verify_token
 from slotbase.lib.db import retry_on_conflict
@@ -62,11 +63,12 @@ def read_session(token: str, needs: Needs = Needs.LIFE) -> Session:
 def _admit(session: Session) -> tuple[User, bool]:
     """Make the customer, unless another request was faster.
 
-    Not by a late token, nor by a session that ended: whoever was erased would be back.
+    Not by a late token, nor by a session that ended, nor for somebody who was erased
+    lately: they would be back.
     """
     if session.is_late:
         raise TokenExpired
-    if RevokedSession.objects.filter(pk=session.session_id).exists():
+    if not may_make_a_customer(session):
         raise SessionRevoked
     _make_customer(session.customer_id)
     admitted = get_session_user(session)

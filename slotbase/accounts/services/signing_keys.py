@@ -2,8 +2,9 @@
 
 A request needs no Clerk: the stored keys serve for CLERK_KEYS_MAX_AGE_SECONDS after the
 last answer. A token with an unknown key makes one process ask, at most once a minute;
-`attempted_at` is the right to ask, won by one conditional UPDATE. All stamps here are
-wall clock, like those of the tokens which the keys sign.
+`attempted_at` is the right to ask, won by one conditional UPDATE. Anybody can make up
+unknown keys, so few threads of a process ask or wait; the others answer at once. All
+stamps here are wall clock, like those of the tokens which the keys sign.
 
 CLERK_JWT_KEYS need no answer of Clerk at all. They have no ids: one of them is the key
 of a token if it made the signature.
@@ -39,6 +40,8 @@ ASK_AGAIN_WITHOUT_KEYS_AFTER = timedelta(seconds=10)
 # The client gives up after three seconds; then nobody waits any longer.
 LONGEST_ATTEMPT = timedelta(seconds=4)
 LOOK_AGAIN_SECONDS = 0.05
+# Of one process: one asks Clerk and two wait. All web threads together serve everybody.
+SEATS = 3
 
 log = structlog.get_logger(__name__)
 
@@ -78,6 +81,13 @@ class StoredKeys:
         return _wall_clock() - self.attempted_at < LONGEST_ATTEMPT
 
     @property
+    def were_asked_for_lately(self) -> bool:
+        """Whether it is too early to ask Clerk for an unknown key again."""
+        if self.attempted_at is None:
+            return False
+        return _wall_clock() - self.attempted_at <= self.ask_again_after
+
+    @property
     def ask_again_after(self) -> timedelta:
         """How long after an attempt the next one is allowed."""
         has_keys = self.are_usable or settings.CLERK_JWT_KEYS
@@ -109,19 +119,28 @@ class _KeysOfThisProcess:
         self._keys, self._reread_at = StoredKeys(), 0.0
 
     def get(self) -> StoredKeys:
-        if time.monotonic() < self._reread_at:
+        if self._is_recent():
             return self._keys
-        return self.read_again()
+        with self._lock:
+            # Whoever held the lock has read them for all who waited.
+            return self._keys if self._is_recent() else self._read()
 
     def read_again(self) -> StoredKeys:
         with self._lock:
-            self._keys = _read_stored_keys(known=self._keys)
-            self._reread_at = time.monotonic() + REREAD_SECONDS
-            return self._keys
+            return self._read()
+
+    def _is_recent(self) -> bool:
+        return time.monotonic() < self._reread_at
+
+    def _read(self) -> StoredKeys:
+        self._keys = _read_stored_keys(known=self._keys)
+        self._reread_at = time.monotonic() + REREAD_SECONDS
+        return self._keys
 
 
 _keys = _KeysOfThisProcess()
 _one_thread_asks = threading.Lock()
+_seats = threading.BoundedSemaphore(SEATS)
 
 
 def find_signing_key(token: str) -> RSAPublicKey:
@@ -131,7 +150,8 @@ def find_signing_key(token: str) -> RSAPublicKey:
 
     Raises:
         TokenInvalid: not a token, or Clerk has no such key.
-        AuthUnavailable: Clerk has to be asked and does not answer.
+        AuthUnavailable: Clerk has to be asked and does not answer, or enough threads
+            wait for its answer.
     """
     key_id = read_key_id(token)
     key = _keys.get().find(key_id) or _find_given_key(token)
@@ -197,7 +217,19 @@ def forget_cached_keys() -> None:
 
 
 def _learn_key(key_id: str) -> StoredKeys:
-    """What can be known of this key: the other threads wait for the one that asks."""
+    """What can be known of this key without keeping the threads of all others."""
+    stored = _keys.get()
+    if stored.were_asked_for_lately and not stored.somebody_asks:
+        return stored
+    if not _seats.acquire(blocking=False):
+        raise AuthUnavailable
+    try:
+        return _ask_or_wait(key_id)
+    finally:
+        _seats.release()
+
+
+def _ask_or_wait(key_id: str) -> StoredKeys:
     with _one_thread_asks:
         stored = _keys.read_again()
         if stored.find(key_id):
@@ -209,6 +241,7 @@ def _learn_key(key_id: str) -> StoredKeys:
         if stored.find(key_id):
             # A rotation is no flood: only fruitless attempts count against the limit.
             SigningKeySet.objects.filter(pk=ROW).update(attempted_at=None)
+            forget_cached_keys()
         return stored
 
 
@@ -222,10 +255,10 @@ def _wait_for_whoever_asks(key_id: str) -> StoredKeys:
 
 
 def _win_right_to_ask(stored: StoredKeys) -> bool:
+    if stored.were_asked_for_lately:
+        return False
     now = _wall_clock()
     due_before = now - stored.ask_again_after
-    if stored.attempted_at is not None and stored.attempted_at >= due_before:
-        return False
     SigningKeySet.objects.get_or_create(pk=ROW, defaults={"jwks": {"keys": []}})
     is_due = Q(attempted_at=None) | Q(attempted_at__lt=due_before)
     won = SigningKeySet.objects.filter(is_due, pk=ROW).update(attempted_at=now)

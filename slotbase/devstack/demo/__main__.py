@@ -11,7 +11,7 @@ from typing import Any
 
 import requests
 
-from slotbase.devstack.demo import booking, paying
+from slotbase.devstack.demo import booking, coaching, paying
 from slotbase.devstack.demo.people import TIMEOUT_SECONDS, App, BackOffice, World
 from slotbase.devstack.demo.promises import PromiseBroken, promise
 from slotbase.devstack.run_env import read_run_env
@@ -56,6 +56,9 @@ def run(env: dict[str, str]) -> None:
     paying.play(world, payer, paid_court)
     support = BackOffice(env, "support", logins["support"])
     paying.play_failure(world, payer, paid_court, support)
+    jo, cleo = App(env, demo["coaches"][0]["clerk_id"]), demo["customers"][-1]
+    session = demo["sessions"][0]["booking"]
+    coaching.play(jo, App(env, cleo["clerk_id"]), session, world, cleo["email"])
 
 
 def find_court(app: App, payment_mode: str) -> dict[str, Any]:

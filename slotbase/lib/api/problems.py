@@ -93,12 +93,17 @@ def problem_response(error: Exception, context: dict[str, Any]) -> Response | No
     Returns None for a bug, which Django then reports and answers with 500.
     """
     answer = _problem_of(_translate(error), context)
-    if answer is not None and answer.status_code == 401:
+    if answer is not None and _leaves_unsigned(error, answer):
         try:
             throttle_refused_sign_in(context["request"])
         except exceptions.Throttled as too_many:
             return _problem_of(too_many, context)
     return answer
+
+
+def _leaves_unsigned(error: Exception, answer: Response) -> bool:
+    """Whether nobody is signed in: no token, a wrong one, or one nobody can check."""
+    return answer.status_code == 401 or getattr(error, "leaves_unsigned", False)
 
 
 def _translate(error: Exception) -> Exception:

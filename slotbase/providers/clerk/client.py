@@ -26,7 +26,13 @@ from slotbase.providers.reports import reported
 CONNECT_SECONDS = READ_SECONDS = 2
 TOTAL_SECONDS = 3
 MAX_ANSWER_BYTES = 1024 * 1024
-MIN_KEY_BITS = 2048
+KEY_BITS = range(2048, 8192 + 1)
+# What is stored must fit PostgreSQL, which takes no NUL and no half of a character.
+KEY_TEXTS = {
+    "kid": re.compile(r"[!-~]{1,128}"),
+    "n": re.compile(r"[\w-]{1,1400}={0,2}", re.ASCII),
+    "e": re.compile(r"[\w-]{1,8}={0,2}", re.ASCII),
+}
 LOCALE = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,4})?")
 
 breaker = Breaker("clerk")
@@ -138,25 +144,30 @@ def _read_json(body: bytes) -> Any:
 
 
 def _public_part(entry: dict[str, Any]) -> dict[str, Any]:
-    return {name: entry[name] for name in ("kty", "kid", "n", "e")}
+    return {name: entry.get(name) for name in ("kty", "kid", "n", "e")}
 
 
 def _signs_tokens(entry: Any) -> bool:
     return (
         isinstance(entry, dict)
-        and all(isinstance(entry.get(name), str) for name in ("kid", "n", "e"))
+        and all(_is_text(entry.get(name), form) for name, form in KEY_TEXTS.items())
+        and "d" not in entry
         and entry.get("use", "sig") == "sig"
         and entry.get("alg", "RS256") == "RS256"
         and _is_strong_rsa(entry)
     )
 
 
+def _is_text(value: Any, form: re.Pattern[str]) -> bool:
+    return isinstance(value, str) and form.fullmatch(value) is not None
+
+
 def _is_strong_rsa(entry: dict[str, Any]) -> bool:
     try:
-        public = jwt.PyJWK(entry, algorithm="RS256").key
+        public = jwt.PyJWK(_public_part(entry), algorithm="RS256").key
     except (jwt.PyJWTError, ValueError):
         return False
-    return isinstance(public, RSAPublicKey) and public.key_size >= MIN_KEY_BITS
+    return isinstance(public, RSAPublicKey) and public.key_size in KEY_BITS
 
 
 def _says_not_found(answer: Any) -> bool:

@@ -12,6 +12,7 @@ from django.db import transaction
 from bookings.models import OpeningHours, Resource, ResourceUnit
 from bookings.states import PaymentMode, ResourceKind
 from slotbase.accounts.models import SecondFactor, User, Venue, VenueStaff
+from slotbase.devstack import coaching
 from slotbase.devstack.codes import SECRET
 from slotbase.lib import sealing
 from slotbase.lib.clock import Now
@@ -84,6 +85,7 @@ CUSTOMERS = [
     ("user_demo_ben", "Ben Brook", "ben@example.com", "+1 212 555 0102"),
     ("user_demo_cleo", "Cleo Costa", "cleo@example.com", "+49 30 555 0103"),
 ]
+COACH = "user_demo_coach_jo"
 
 
 class Command(BaseCommand):
@@ -93,20 +95,39 @@ class Command(BaseCommand):
         """`--json` prints the ids and logins for programs."""
         parser.add_argument("--json", action="store_true")
 
-    @transaction.atomic(durable=True)
     def handle(self, *args: Any, **options: Any) -> None:  # noqa: ARG002 - Django's signature
         """Write what is missing and print all of it."""
-        venues = [_seed_venue(fields) for fields in VENUES]
-        coach, _ = User.objects.get_or_create(
-            clerk_id="user_demo_coach_jo", defaults={"name": "Jo Jensen"}
-        )
-        made = {
-            "venues": venues,
-            "resources": [_seed_resource(coach, *each) for each in RESOURCES],
-            "customers": [_seed_customer(*each) for each in CUSTOMERS],
-            "staff": [_seed_staff(group) for group in GROUPS],
-        }
+        made, coach = _seed()
+        coaching.write_notes(made["sessions"][0]["booking"], coach)
         self.stdout.write(json.dumps(made, indent=None if options["json"] else 2))
+
+
+@transaction.atomic(durable=True)
+def _seed() -> tuple[dict[str, Any], User]:
+    """All that is no service's to make, and the coach."""
+    venues = [_seed_venue(fields) for fields in VENUES]
+    coach, _ = User.objects.get_or_create(
+        clerk_id=COACH, defaults={"name": "Jo Jensen"}
+    )
+    made = {
+        "venues": venues,
+        "resources": [_seed_resource(coach, *each) for each in RESOURCES],
+        "customers": [_seed_customer(*each) for each in CUSTOMERS],
+        "coaches": [{"clerk_id": COACH, "name": coach.name}],
+        "sessions": [_seed_session()],
+        "staff": [_seed_staff(group) for group in GROUPS],
+    }
+    return made, coach
+
+
+def _seed_session() -> dict[str, Any]:
+    """With Coach Jo, whom Cleo booked for yesterday."""
+    for venue in Venue.objects.filter(slug__in=[each["slug"] for each in VENUES]):
+        coaching.seed_catalogue(venue)
+    return coaching.seed_session(
+        Resource.objects.get(slug="coach-jo", venue__slug="berlin"),
+        User.objects.get(clerk_id=CUSTOMERS[-1][0]),
+    )
 
 
 def _seed_venue(fields: dict[str, str]) -> dict[str, Any]:

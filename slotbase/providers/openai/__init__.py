@@ -1,0 +1,1 @@
+"""OpenAI: makes readable feedback of a coach's notes."""
