@@ -97,7 +97,7 @@ def make_staff(
     return user
 
 
-def tomorrow(hour: int = 12, minute: int = 0) -> datetime:
+def in_two_days(hour: int = 12, minute: int = 0) -> datetime:
     """In two days, in UTC by the clock of the database: then a reminder is owed,
     whatever hour it is now."""
     day = (read_clock() + timedelta(days=2)).astimezone(UTC)
@@ -106,7 +106,7 @@ def tomorrow(hour: int = 12, minute: int = 0) -> datetime:
 
 def wanted(resource: Resource, start: datetime | None = None, **over: Any) -> Wanted:
     """A wish for one hour, in two days at noon if nothing else is said."""
-    start = start or tomorrow()
+    start = start or in_two_days()
     length = over.pop("length", HOUR)
     return Wanted(resource.pk, start, start + length, **over)
 

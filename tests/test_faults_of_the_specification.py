@@ -47,11 +47,11 @@ from tests.conftest import Sandbox
 from tests.crashes.worker import post_webhook
 from tests.factories import (
     expire,
+    in_two_days,
     make_customer,
     make_hold,
     make_resource,
     make_staff,
-    tomorrow,
     wanted,
 )
 from tests.payments.money import (
@@ -136,7 +136,7 @@ def test_sd4_many_who_want_overlapping_times_of_several_units_do_not_deadlock() 
             holds.create_hold,
             customer_id=make_customer().pk,
             wanted=wanted(
-                court, tomorrow() + timedelta(minutes=5 * (n % 12)), units=1 + n % 3
+                court, in_two_days() + timedelta(minutes=5 * (n % 12)), units=1 + n % 3
             ),
         )
         for n in range(30)

@@ -27,6 +27,7 @@ from tests.bookings.routes import client_of
 from tests.bookings.sessions import make_feedback
 from tests.conftest import Sandbox
 from tests.factories import (
+    in_two_days,
     make_booking,
     make_customer,
     make_entry,
@@ -34,7 +35,6 @@ from tests.factories import (
     make_resource,
     make_staff,
     make_venue,
-    tomorrow,
 )
 from tests.payments.money import (
     begin,
@@ -125,7 +125,7 @@ def cancel_it(desk: Desk) -> Approval:
 
 
 def move_it(desk: Desk) -> Approval:
-    booking, far = desk.booking(), tomorrow() + timedelta(days=30)
+    booking, far = desk.booking(), in_two_days() + timedelta(days=30)
     return propose(desk.ana, lambda: move(booking, far, staff_id=desk.ana.pk))
 
 

@@ -11,7 +11,7 @@ from bookings.services import closures, moving
 from bookings.services.closures import Touched
 from recovery.models import Case
 from slotbase.lib.ids import uuid7
-from tests.factories import tomorrow
+from tests.factories import in_two_days
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
@@ -24,12 +24,12 @@ def day_of(moment: datetime) -> date:
 def close(
     place: Any, *, from_: time | None = None, until: time | None = None, **over: Any
 ) -> tuple[DateException, Touched]:
-    """Close a resource, or a whole venue, tomorrow: all day, or a part of it."""
+    """Close a resource, or a whole venue, in two days: all day, or a part of it."""
     resource = place if isinstance(place, Resource) else None
     fields = {
         "venue": resource.venue if resource else place,
         "resource": resource,
-        "date": day_of(tomorrow()),
+        "date": day_of(in_two_days()),
         "kind": "CLOSED",
         "opens": from_,
         "closes": until,

@@ -14,13 +14,13 @@ from tests.adversity import Clock
 from tests.bookings.free_slots import MONDAY
 from tests.bookings.routes import ALL, Route, client_of
 from tests.factories import (
+    in_two_days,
     make_booking,
     make_customer,
     make_entry,
     make_hold,
     make_priced_resource,
     make_resource,
-    tomorrow,
 )
 from tests.notifications.pushes import register
 
@@ -46,8 +46,8 @@ def wish(court: Resource) -> dict[str, Any]:
     """A body that holds the court for an hour."""
     return {
         "resource": court.pk,
-        "start_time": tomorrow(12).isoformat(),
-        "end_time": tomorrow(13).isoformat(),
+        "start_time": in_two_days(12).isoformat(),
+        "end_time": in_two_days(13).isoformat(),
     }
 
 

@@ -19,12 +19,12 @@ from tests.bookings.test_admin_catalogue import form, page_of, special_day
 from tests.bookings.test_moved_clocks import move_clocks
 from tests.conftest import Sandbox
 from tests.factories import (
+    in_two_days,
     make_booking,
     make_hold,
     make_resource,
     make_staff,
     make_venue,
-    tomorrow,
 )
 from tests.payments.money import make_paid_booking, run_due_work
 from tests.payments.test_admin_failures import buttons, press
@@ -75,8 +75,8 @@ def closed(case: Case) -> str:
 def test_saving_a_closure_warns_with_what_it_touches(
     manager: Client, venue: Venue, court: Resource, booking: Booking
 ) -> None:
-    hold = make_hold(resource=court, start=tomorrow(16))
-    day = day_of(tomorrow())
+    hold = make_hold(resource=court, start=in_two_days(16))
+    day = day_of(in_two_days())
 
     special_day(manager, venue=venue.pk, resource=court.pk, date=day, kind="CLOSED")
 
@@ -92,7 +92,7 @@ def test_many_are_listed_in_part(manager: Client, venue: Venue) -> None:
     for _ in range(23):
         make_booking(resource=court)
 
-    special_day(manager, venue=venue.pk, date=day_of(tomorrow()), kind="CLOSED")
+    special_day(manager, venue=venue.pk, date=day_of(in_two_days()), kind="CLOSED")
 
     page = manager.get(reverse("admin:bookings_dateexception_changelist"))
     assert "and 3 more" in page.content.decode()
@@ -107,7 +107,7 @@ def test_a_closure_is_changed_and_deleted_with_its_cases(
     manager.post(page_of(day), form(manager, page_of(day), **later))
     assert is_closed(booking)
     manager.post(
-        page_of(day), form(manager, page_of(day), date=str(day_of(tomorrow())))
+        page_of(day), form(manager, page_of(day), date=str(day_of(in_two_days())))
     )
     assert not is_closed(booking)
     shown = manager.get(page_of(day, "delete")).content.decode()
@@ -260,15 +260,15 @@ def test_a_booking_page_leads_there_while_it_is_to_come(
 def test_a_taken_time_is_refused_and_what_was_typed_stays(
     desk: Client, court: Resource, booking: Booking
 ) -> None:
-    make_hold(resource=court, start=tomorrow(16))
-    local = f"{tomorrow(16).astimezone(court.venue.zone):%Y-%m-%dT%H:%M}"
+    make_hold(resource=court, start=in_two_days(16))
+    local = f"{in_two_days(16).astimezone(court.venue.zone):%Y-%m-%dT%H:%M}"
 
     answer = typed(desk, booking, start_time=local)
 
     assert answer.status_code == 409
     assert "This slot was just taken" in answer.content.decode()
     assert local in answer.content.decode()
-    assert Booking.objects.get().start_time == tomorrow()
+    assert Booking.objects.get().start_time == in_two_days()
 
 
 def test_what_cannot_be_is_refused_beside_its_field(
@@ -290,7 +290,7 @@ def test_what_cannot_be_is_refused_beside_its_field(
 def test_whoever_looked_too_early_looks_again_and_may_go_on(
     desk: Client, court: Resource, booking: Booking
 ) -> None:
-    local = f"{tomorrow(16).astimezone(court.venue.zone):%Y-%m-%dT%H:%M}"
+    local = f"{in_two_days(16).astimezone(court.venue.zone):%Y-%m-%dT%H:%M}"
     stale = typed(desk, booking, start_time=local, version=0)
     assert stale.status_code == 409
     assert "Look at it again" in stale.content.decode()
@@ -321,7 +321,7 @@ def test_a_manager_keeps_the_instant(
     # Nobody heard of it yet: that it is booked is said anew, with when it was to be.
     sent = Notification.objects.filter(context__has_key="was_local")
     assert sent.count() == mails
-    assert Booking.objects.get().start_time == tomorrow()
+    assert Booking.objects.get().start_time == in_two_days()
 
 
 @pytest.mark.case("time_zone_moved", "move")
@@ -334,7 +334,7 @@ def test_a_manager_moves_it_to_the_local_time_it_was_sold_for(
     assert press(manager, case, "move").status_code == 302
 
     moved = Booking.objects.get()
-    assert moved.start_time == tomorrow(13)
+    assert moved.start_time == in_two_days(13)
     assert moved.local_start == booking.local_start
     assert closed(case) == "RESOLVED"
     assert AuditEntry.objects.filter(action="booking.moved").exists()

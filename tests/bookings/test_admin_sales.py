@@ -15,13 +15,13 @@ from bookings.models import Booking, BookingHold, Resource
 from slotbase.accounts.models import User, Venue
 from tests.factories import (
     expire,
+    in_two_days,
     make_booking,
     make_customer,
     make_hold,
     make_resource,
     make_staff,
     make_venue,
-    tomorrow,
 )
 
 pytestmark = pytest.mark.django_db
@@ -299,7 +299,7 @@ def test_a_long_list_is_counted_only_so_far(
 @pytest.fixture
 def later(court: Resource) -> Booking:
     """In eleven days."""
-    return make_booking(resource=court, start=tomorrow() + timedelta(days=10))
+    return make_booking(resource=court, start=in_two_days() + timedelta(days=10))
 
 
 def test_the_front_desk_lists_a_week_and_others_all(

@@ -12,7 +12,13 @@ from bookings.models import Resource
 from recovery.models import IdempotencyRecord
 from slotbase.accounts.models import User
 from tests.bookings.refusals import refused
-from tests.factories import make_booking, make_hold, make_resource, make_venue, tomorrow
+from tests.factories import (
+    in_two_days,
+    make_booking,
+    make_hold,
+    make_resource,
+    make_venue,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -187,7 +193,7 @@ def test_a_time_that_cannot_be_sold_is_refused_by_the_name_of_its_field(
 ) -> None:
     venue = make_venue(time_zone="UTC")
     court = make_resource(venue=venue, hours=[(time(8), time(19))])
-    begin = tomorrow(0) + start
+    begin = in_two_days(0) + start
     end = begin + timedelta(minutes=length)
     body = {"resource": court.pk, "start_time": begin.isoformat()}
 
@@ -196,7 +202,7 @@ def test_a_time_that_cannot_be_sold_is_refused_by_the_name_of_its_field(
 
 def test_a_start_within_the_notice_is_refused(api: APIClient) -> None:
     court = make_resource(notice_minutes=3 * 24 * 60)
-    times = {"start_time": tomorrow(12), "end_time": tomorrow(13)}
+    times = {"start_time": in_two_days(12), "end_time": in_two_days(13)}
     body = {name: moment.isoformat() for name, moment in times.items()}
 
     hold_refused(api, {**body, "resource": court.pk}, "validation_error", "start_time")

@@ -15,7 +15,7 @@ from bookings.api.views import ListView
 from bookings.models import Resource
 from slotbase.accounts.models import User
 from tests.bookings.refusals import refused
-from tests.factories import make_booking, make_resource, make_venue, tomorrow
+from tests.factories import in_two_days, make_booking, make_resource, make_venue
 
 pytestmark = pytest.mark.django_db
 
@@ -143,7 +143,7 @@ def search(api: APIClient, court: Resource, query: dict[str, Any] | str) -> Any:
     address = f"/api/v1/resources/{court.pk}/availability/"
     if isinstance(query, str):
         return partial(api.get, f"{address}?{query}")
-    day = {"from": tomorrow(0).isoformat(), "to": tomorrow(23).isoformat()}
+    day = {"from": in_two_days(0).isoformat(), "to": in_two_days(23).isoformat()}
     return partial(api.get, address, {**day, **query})
 
 

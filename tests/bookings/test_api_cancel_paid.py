@@ -14,12 +14,12 @@ from tests.bookings.refusals import refused
 from tests.bookings.routes import client_of
 from tests.bookings.till import act, cancel, confirm, look_at, pay_for
 from tests.factories import (
+    in_two_days,
     make_booking,
     make_customer,
     make_hold,
     make_priced_resource,
     make_resource,
-    tomorrow,
 )
 from tests.payments.money import (
     ask_refund,
@@ -160,7 +160,7 @@ def test_cash_is_paid_out_at_the_venue(api: APIClient, alice: User) -> None:
 def test_what_has_begun_cannot_be_cancelled(
     api: APIClient, booking: Booking, clock: Clock
 ) -> None:
-    clock.move(seconds=(tomorrow(12) - booking.created_at).total_seconds() + 1)
+    clock.move(seconds=(in_two_days(12) - booking.created_at).total_seconds() + 1)
 
     refused(lambda: cancel(api, booking), 409, "cancellation_closed")
 

@@ -22,11 +22,11 @@ from tests.bookings.routes import client_of
 from tests.bookings.sessions import make_session
 from tests.conftest import Sandbox
 from tests.factories import (
+    in_two_days,
     make_booking,
     make_customer,
     make_hold,
     make_resource,
-    tomorrow,
 )
 from tests.payments.money import pay
 
@@ -278,7 +278,7 @@ def test_every_field_of_a_problem_is_in_the_document(
         DateException(
             venue=closed.venue,
             kind="CLOSED",
-            date=tomorrow().date() + timedelta(days=n - 1),
+            date=in_two_days().date() + timedelta(days=n - 1),
         )
         for n in range(3)
     )

@@ -14,11 +14,11 @@ from tests.bookings.refusals import read_problem, refused
 from tests.bookings.routes import client_of
 from tests.factories import (
     expire,
+    in_two_days,
     make_customer,
     make_entry,
     make_hold,
     make_resource,
-    tomorrow,
 )
 
 pytestmark = pytest.mark.django_db
@@ -176,8 +176,8 @@ def test_whoever_waits_for_too_much_is_told(api: APIClient, alice: User) -> None
         make_entry(resource=make_resource(), customer=alice)
     wish = {
         "resource": make_resource().pk,
-        "start_time": tomorrow(12).isoformat(),
-        "end_time": tomorrow(13).isoformat(),
+        "start_time": in_two_days(12).isoformat(),
+        "end_time": in_two_days(13).isoformat(),
     }
 
     refused(partial(join, api, wish), 429, "waitlist_limit")

@@ -10,7 +10,7 @@ from bookings.services.cancelling import cancel_booking
 from notifications.models import Notification
 from notifications.rendering import render
 from tests.bookings.closing import move
-from tests.factories import make_booking, tomorrow
+from tests.factories import in_two_days, make_booking
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -29,7 +29,7 @@ def _lines_of(file: Mapping[str, str]) -> dict[str, str]:
 
 def test_an_appointment_is_made_moved_and_taken_away() -> None:
     booking = make_booking()
-    move(booking, tomorrow(16))
+    move(booking, in_two_days(16))
     cancel_booking(booking_id=booking.pk, customer_id=booking.customer_id)
 
     made, moved, gone = files_of(booking.pk)
@@ -40,6 +40,6 @@ def test_an_appointment_is_made_moved_and_taken_away() -> None:
     methods = [each["METHOD"] for each in (made, moved, gone)]
     assert methods == ["PUBLISH", "PUBLISH", "CANCEL"]
     assert int(made["SEQUENCE"]) < int(moved["SEQUENCE"]) < int(gone["SEQUENCE"])
-    assert moved["DTSTART"] == gone["DTSTART"] == f"{tomorrow(16):%Y%m%dT%H%M%SZ}"
+    assert moved["DTSTART"] == gone["DTSTART"] == f"{in_two_days(16):%Y%m%dT%H%M%SZ}"
     assert made["DTSTART"] != moved["DTSTART"]
     assert made["DTSTAMP"] <= moved["DTSTAMP"] <= gone["DTSTAMP"]

@@ -27,12 +27,12 @@ from tests.conftest import Sandbox
 from tests.factories import (
     HOUR,
     expire,
+    in_two_days,
     make_booking,
     make_hold,
     make_priced_resource,
     make_resource,
     make_venue,
-    tomorrow,
 )
 from tests.payments.money import begin_payment, make_priced_hold, pay
 
@@ -110,8 +110,8 @@ def test_a_day_on_which_clocks_change_is_closed_from_midnight_to_midnight(
 
 def test_what_is_sold_and_what_is_held_keeps_its_time() -> None:
     court = make_resource(units=2, buffer_after_minutes=30)
-    booking = make_booking(resource=court, start=tomorrow())
-    hold = make_hold(resource=court, start=tomorrow(14))
+    booking = make_booking(resource=court, start=in_two_days())
+    hold = make_hold(resource=court, start=in_two_days(14))
 
     close(court)
 
@@ -174,7 +174,7 @@ def test_special_hours_close_nothing() -> None:
 def test_each_booking_inside_has_a_case_for_the_front_desk_and_no_other() -> None:
     court = make_resource(units=2)
     inside, again = (make_booking(resource=court) for _ in range(2))
-    make_booking(resource=court, start=tomorrow() + timedelta(days=1))
+    make_booking(resource=court, start=in_two_days() + timedelta(days=1))
     make_booking()
 
     _, touched = close(court)
@@ -192,7 +192,7 @@ def test_each_booking_inside_has_a_case_for_the_front_desk_and_no_other() -> Non
 def test_it_says_which_holds_are_inside() -> None:
     court = make_resource()
     hold = make_hold(resource=court)
-    over = make_hold(resource=court, start=tomorrow(14))
+    over = make_hold(resource=court, start=in_two_days(14))
     expire(over)
 
     _, touched = close(court)
@@ -205,7 +205,7 @@ def test_a_booking_that_only_reaches_into_a_closure_with_its_buffer_has_no_case(
     None
 ):
     court = make_resource(buffer_after_minutes=60)
-    start = datetime.combine(day_of(tomorrow()), time(10), court.venue.zone)
+    start = datetime.combine(day_of(in_two_days()), time(10), court.venue.zone)
     make_booking(resource=court, start=start)
 
     close(court, from_=time(11), until=time(13))
@@ -232,7 +232,7 @@ def test_a_booking_that_is_moved_out_closes_its_case_and_leaves_its_time() -> No
     booking = make_booking(resource=court)
     close(court)
 
-    move(booking, tomorrow() + timedelta(days=1))
+    move(booking, in_two_days() + timedelta(days=1))
 
     assert is_closed(booking)
     assert closed_minutes(court) == DAY
@@ -266,7 +266,7 @@ def test_a_booking_in_two_closures_keeps_its_case_until_both_are_gone() -> None:
 def test_a_closure_that_is_moved_frees_one_time_and_takes_another() -> None:
     court = make_resource()
     booking = make_booking(resource=court)
-    other = make_booking(resource=court, start=tomorrow() + timedelta(days=3))
+    other = make_booking(resource=court, start=in_two_days() + timedelta(days=3))
     day, _ = close(court)
 
     touched = change(day, date=day_of(other.start_time))
@@ -274,7 +274,7 @@ def test_a_closure_that_is_moved_frees_one_time_and_takes_another() -> None:
     assert [each.pk for each in touched.bookings] == [other.pk]
     assert (is_closed(booking), is_closed(other)) == (True, False)
     assert closed_minutes(court) == DAY - 60
-    make_hold(resource=court, start=tomorrow(15))
+    make_hold(resource=court, start=in_two_days(15))
 
 
 def test_a_closure_that_becomes_special_hours_frees_all() -> None:

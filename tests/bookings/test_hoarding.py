@@ -14,7 +14,7 @@ from slotbase.accounts.models import User
 from slotbase.devstack.ports import any_free_port
 from slotbase.lib.clock import read_clock
 from tests.bookings.routes import client_of
-from tests.factories import make_customer, make_hold, make_resource, tomorrow, wanted
+from tests.factories import in_two_days, make_customer, make_hold, make_resource, wanted
 
 pytestmark = pytest.mark.django_db
 TTL = timedelta(minutes=5)
@@ -74,7 +74,7 @@ def test_twenty_accounts_of_one_person_are_each_stopped() -> None:
 def test_the_customer_is_told_when_to_come_again() -> None:
     alice, court = make_customer(), make_resource()
     waste(alice, ago=timedelta(minutes=10))
-    start = tomorrow()
+    start = in_two_days()
     wish = {
         "resource": court.pk,
         "start_time": start.isoformat(),

@@ -18,11 +18,11 @@ from recovery.models import AuditEntry
 from slotbase.lib.errors import InvalidState, ValidationFailed
 from tests.factories import (
     expire,
+    in_two_days,
     make_booking,
     make_customer,
     make_hold,
     make_resource,
-    tomorrow,
     wanted,
 )
 
@@ -65,7 +65,7 @@ def test_a_slot_that_overlaps_in_part_cannot_be_held(minutes: int) -> None:
     make_hold(resource=resource)
 
     with pytest.raises(SlotUnavailable):
-        make_hold(resource=resource, start=tomorrow() + timedelta(minutes=minutes))
+        make_hold(resource=resource, start=in_two_days() + timedelta(minutes=minutes))
 
 
 @pytest.mark.parametrize("hours", [-1, 1])
@@ -73,7 +73,7 @@ def test_a_slot_right_beside_a_held_one_can_be_held(hours: int) -> None:
     resource = make_resource()
     make_hold(resource=resource)
 
-    assert make_hold(resource=resource, start=tomorrow() + timedelta(hours=hours))
+    assert make_hold(resource=resource, start=in_two_days() + timedelta(hours=hours))
 
 
 def test_the_gap_between_two_slots_is_after_the_first_plus_before_the_second() -> None:
@@ -81,8 +81,8 @@ def test_the_gap_between_two_slots_is_after_the_first_plus_before_the_second() -
     make_hold(resource=resource)
 
     with pytest.raises(SlotUnavailable):
-        make_hold(resource=resource, start=tomorrow() + timedelta(minutes=90))
-    assert make_hold(resource=resource, start=tomorrow() + timedelta(hours=2))
+        make_hold(resource=resource, start=in_two_days() + timedelta(minutes=90))
+    assert make_hold(resource=resource, start=in_two_days() + timedelta(hours=2))
 
 
 def test_the_same_wish_again_is_the_same_hold() -> None:
@@ -189,7 +189,7 @@ def test_too_few_free_places_leave_nothing_behind() -> None:
 
 def test_a_retired_unit_is_not_sold() -> None:
     yoga = make_resource(units=2)
-    yoga.units.filter(number=1).update(retired_at=tomorrow())
+    yoga.units.filter(number=1).update(retired_at=in_two_days())
 
     assert make_hold(resource=yoga).units == [2]
     with pytest.raises(SlotUnavailable):
@@ -223,7 +223,7 @@ def test_what_cannot_be_sold_is_refused_with_the_field_named(
     over: dict[str, timedelta], field: str, says: str
 ) -> None:
     if "start" in over:
-        over = {**over, "start": tomorrow() + over["start"]}
+        over = {**over, "start": in_two_days() + over["start"]}
 
     with pytest.raises(ValidationFailed) as caught:
         make_hold(**over)
@@ -240,14 +240,14 @@ def test_outside_the_opening_hours_nothing_is_sold() -> None:
     resource = make_resource(hours=[(time(9), time(12))])
 
     with pytest.raises(ValidationFailed) as caught:
-        make_hold(resource=resource, start=tomorrow(20))
+        make_hold(resource=resource, start=in_two_days(20))
     assert "opening hours" in str(caught.value)
 
 
 def test_a_closed_day_is_not_sold() -> None:
     resource = make_resource()
     DateException.objects.create(
-        venue=resource.venue, date=tomorrow().date(), kind="CLOSED"
+        venue=resource.venue, date=in_two_days().date(), kind="CLOSED"
     )
 
     with pytest.raises(ResourceClosed):
@@ -259,29 +259,29 @@ def test_a_closure_of_some_hours_leaves_the_others_open() -> None:
     DateException.objects.create(
         venue=resource.venue,
         resource=resource,
-        date=tomorrow().date(),
+        date=in_two_days().date(),
         kind="CLOSED",
         opens=time(10),
         closes=time(14),
     )
 
     with pytest.raises(ResourceClosed):
-        make_hold(resource=resource, start=tomorrow(12))
-    assert make_hold(resource=resource, start=tomorrow(16))
+        make_hold(resource=resource, start=in_two_days(12))
+    assert make_hold(resource=resource, start=in_two_days(16))
 
 
 def test_special_hours_replace_the_weekly_ones() -> None:
     resource = make_resource()
     DateException.objects.create(
         venue=resource.venue,
-        date=tomorrow().date(),
+        date=in_two_days().date(),
         kind="HOURS",
         opens=time(8),
         closes=time(9),
     )
 
     with pytest.raises(ValidationFailed):
-        make_hold(resource=resource, start=tomorrow(12))
+        make_hold(resource=resource, start=in_two_days(12))
 
 
 def test_an_unbookable_resource_is_not_there() -> None:

@@ -23,7 +23,7 @@ from slotbase.lib.ids import uuid7
 from tests.bookings.closing import case_of, close, is_closed, move
 from tests.bookings.messages import deliver
 from tests.conftest import Sandbox
-from tests.factories import make_booking, make_resource, tomorrow
+from tests.factories import in_two_days, make_booking, make_resource
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -60,7 +60,7 @@ def test_each_coming_booking_has_a_case_for_the_manager_and_stays_where_it_is() 
         "sold for": berlin,
         "is now at": f"{london:%Y-%m-%dT%H:%M}",
     }
-    assert Booking.objects.get(pk=booking.pk).start_time == tomorrow()
+    assert Booking.objects.get(pk=booking.pk).start_time == in_two_days()
     assert not Case.objects.filter(subject_id=str(elsewhere.pk)).exists()
 
 
@@ -138,7 +138,7 @@ def test_staff_tell_the_customer_which_time_the_clocks_show(sandbox: Sandbox) ->
     context = Notification.objects.get(template="booking_moved").context
     assert context["was_local"] == booking.local_start
     assert context["time_zone"] == "Europe/London"
-    assert context["start_time"] == tomorrow().isoformat()
+    assert context["start_time"] == in_two_days().isoformat()
 
 
 def test_whoever_looked_before_another_change_looks_again() -> None:
@@ -156,7 +156,7 @@ def test_a_booking_that_is_not_to_come_there_any_more_closes_its_case(end: str) 
     if end == "cancel":
         cancel_booking(booking_id=booking.pk, customer_id=booking.customer_id)
     if end == "move":
-        move(booking, tomorrow(16))
+        move(booking, in_two_days(16))
     if end == "over":
         ago = read_clock() - timedelta(hours=3)
         times = {"start_time": ago - timedelta(hours=1), "end_time": ago}
@@ -169,7 +169,7 @@ def test_a_booking_that_is_not_to_come_there_any_more_closes_its_case(end: str) 
 
 def test_closures_follow_the_clocks_and_the_cases_follow_them() -> None:
     court = make_resource()
-    late = datetime.combine(tomorrow().date(), datetime.min.time(), court.venue.zone)
+    late = datetime.combine(in_two_days().date(), datetime.min.time(), court.venue.zone)
     booking = make_booking(resource=court, start=late + timedelta(days=1))
     close(court)
     claim = SlotClaim.objects.get(closure__isnull=False)

@@ -29,13 +29,13 @@ from tests.conftest import Sandbox
 from tests.factories import (
     HOUR,
     expire,
+    in_two_days,
     make_booking,
     make_entry,
     make_hold,
     make_priced_resource,
     make_resource,
     make_staff,
-    tomorrow,
 )
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -58,7 +58,7 @@ def local(booking: Booking, moment: datetime) -> str:
 def test_hold_booking_and_claims_have_one_new_time() -> None:
     booking = make_booking()
 
-    move(booking, later := tomorrow(16))
+    move(booking, later := in_two_days(16))
 
     (_, start, end, _), mine, ((_, during),) = snapshot(booking)
     assert (start, end) == (later, later + HOUR)
@@ -71,13 +71,13 @@ def test_a_move_is_on_record_as_an_event_and_a_mail(sandbox: Sandbox) -> None:
     bob, booking = make_staff(), make_booking()
     deliver()
 
-    move(booking, tomorrow(16), staff_id=bob.pk)
+    move(booking, in_two_days(16), staff_id=bob.pk)
 
     entry = AuditEntry.objects.get(action="booking.moved")
     assert (entry.subject_id, entry.actor_id) == (str(booking.pk), str(bob.pk))
     event = OutboxEvent.objects.get(type="booking.moved")
-    assert event.data["start_time"] == tomorrow(16).isoformat()
-    assert event.data["before"]["start_time"] == tomorrow().isoformat()
+    assert event.data["start_time"] == in_two_days(16).isoformat()
+    assert event.data["before"]["start_time"] == in_two_days().isoformat()
     mails = Notification.objects.order_by("id").values_list("template", "status")
     assert [*mails] == [
         ("booking_confirmed", "SENT"),
@@ -96,11 +96,11 @@ def test_the_mail_says_the_new_time_and_the_old_one_by_the_clocks_there(
     deliver()
 
     for hour in hours:
-        move(booking, tomorrow(hour))
+        move(booking, in_two_days(hour))
 
     context = message("booking_moved").context
-    assert context["start_time"] == tomorrow(16).isoformat()
-    assert context["was_local"] == local(booking, tomorrow())
+    assert context["start_time"] == in_two_days(16).isoformat()
+    assert context["was_local"] == local(booking, in_two_days())
 
 
 @pytest.mark.parametrize("hours", [(16,), (14, 16)])
@@ -110,13 +110,13 @@ def test_who_never_heard_that_it_is_booked_hears_that_and_when_it_was_to_start(
     booking = make_booking()
 
     for hour in hours:
-        move(booking, tomorrow(hour))
+        move(booking, in_two_days(hour))
 
     assert told(template="booking_moved") == []
     context = message("booking_confirmed").context
-    assert context["start_time"] == tomorrow(16).isoformat()
+    assert context["start_time"] == in_two_days(16).isoformat()
     assert (context["was_local"], context["sequence"]) == (
-        local(booking, tomorrow()),
+        local(booking, in_two_days()),
         1 + len(hours),
     )
 
@@ -125,15 +125,15 @@ def test_who_heard_of_a_move_is_told_of_the_next_from_there(sandbox: Sandbox) ->
     booking = make_booking()
     for hour in (14, 16):
         deliver()
-        move(booking, tomorrow(hour))
+        move(booking, in_two_days(hour))
 
     context = message("booking_moved", status="PENDING").context
-    assert context["was_local"] == local(booking, tomorrow(14))
+    assert context["was_local"] == local(booking, in_two_days(14))
 
 
 def test_a_time_without_an_offset_is_that_of_the_venue() -> None:
     booking = make_booking()
-    local = datetime.combine(day_of(tomorrow()), time(20))
+    local = datetime.combine(day_of(in_two_days()), time(20))
 
     moved = move(booking, local)
 
@@ -144,9 +144,9 @@ def test_a_time_without_an_offset_is_that_of_the_venue() -> None:
 def test_it_may_move_by_half_its_length_since_its_own_time_is_free() -> None:
     booking = make_booking()
 
-    moved = move(booking, tomorrow(12, 30))
+    moved = move(booking, in_two_days(12, 30))
 
-    assert moved.start_time == tomorrow(12, 30)
+    assert moved.start_time == in_two_days(12, 30)
 
 
 def test_all_units_move_to_another_resource_of_the_venue_with_its_buffers() -> None:
@@ -154,7 +154,7 @@ def test_all_units_move_to_another_resource_of_the_venue_with_its_buffers() -> N
     other = make_resource(venue=court.venue, units=2, buffer_after_minutes=30)
     booking = make_booking(resource=court, units=2)
 
-    moved = move(booking, tomorrow(), resource_id=other.pk)
+    moved = move(booking, in_two_days(), resource_id=other.pk)
 
     assert (moved.resource, moved.units) == (other, [1, 2])
     claims = SlotClaim.objects.filter(hold=booking.hold_id)
@@ -167,7 +167,7 @@ def test_the_price_stays_and_what_is_owed_is_for_the_new_time() -> None:
     dear = make_priced_resource("AT_VENUE", venue=court.venue, price_minor=9900)
     booking = make_booking(resource=court)
 
-    moved = move(booking, tomorrow(), resource_id=dear.pk)
+    moved = move(booking, in_two_days(), resource_id=dear.pk)
 
     payable = Payable.objects.get()
     assert (moved.price_minor, payable.owed_minor) == (2400, 2400)
@@ -179,15 +179,15 @@ def test_staff_need_not_keep_the_notice_of_customers() -> None:
     booking.resource.notice_minutes = 7 * 24 * 60
     booking.resource.save()
 
-    assert move(booking, tomorrow(16)).start_time == tomorrow(16)
+    assert move(booking, in_two_days(16)).start_time == in_two_days(16)
 
 
 def test_an_expired_hold_in_the_way_is_retired() -> None:
     booking = make_booking()
-    hold = make_hold(resource=booking.resource, start=tomorrow(16))
+    hold = make_hold(resource=booking.resource, start=in_two_days(16))
     expire(hold)
 
-    move(booking, tomorrow(16))
+    move(booking, in_two_days(16))
 
     hold.refresh_from_db()
     assert hold.status == "EXPIRED"
@@ -195,11 +195,11 @@ def test_an_expired_hold_in_the_way_is_retired() -> None:
 
 def test_what_somebody_else_has_is_refused_and_nothing_is_lost() -> None:
     booking = make_booking()
-    make_hold(resource=booking.resource, start=tomorrow(16))
+    make_hold(resource=booking.resource, start=in_two_days(16))
     before = snapshot(booking)
 
     with pytest.raises(SlotUnavailable):
-        move(booking, tomorrow(16))
+        move(booking, in_two_days(16))
 
     assert snapshot(booking) == before
 
@@ -207,11 +207,11 @@ def test_what_somebody_else_has_is_refused_and_nothing_is_lost() -> None:
 def test_of_several_units_all_move_or_none() -> None:
     court = make_resource(units=2)
     booking = make_booking(resource=court, units=2)
-    make_hold(resource=court, start=tomorrow(16))
+    make_hold(resource=court, start=in_two_days(16))
     before = snapshot(booking)
 
     with pytest.raises(SlotUnavailable):
-        move(booking, tomorrow(16))
+        move(booking, in_two_days(16))
 
     assert snapshot(booking) == before
 
@@ -230,7 +230,7 @@ def test_a_time_that_cannot_be_is_refused_at_its_field(shift: timedelta) -> None
     booking = make_booking()
 
     with pytest.raises(ValidationFailed) as refusal:
-        move(booking, tomorrow() + shift)
+        move(booking, in_two_days() + shift)
 
     assert "start_time" in refusal.value.extra["errors"]
 
@@ -244,12 +244,12 @@ def test_a_time_that_the_clocks_skip_is_refused() -> None:
 
 def test_it_is_not_moved_into_a_closure_nor_to_another_venue() -> None:
     booking, elsewhere = make_booking(), make_resource()
-    close(booking.resource, date=day_of(tomorrow() + timedelta(days=2)))
+    close(booking.resource, date=day_of(in_two_days() + timedelta(days=2)))
 
     with pytest.raises(ResourceClosed):
-        move(booking, tomorrow() + timedelta(days=2))
+        move(booking, in_two_days() + timedelta(days=2))
     with pytest.raises(ValidationFailed) as refusal:
-        move(booking, tomorrow(16), resource_id=elsewhere.pk)
+        move(booking, in_two_days(16), resource_id=elsewhere.pk)
 
     assert "resource" in refusal.value.extra["errors"]
 
@@ -259,19 +259,19 @@ def test_what_is_not_to_come_is_not_moved() -> None:
     cancel_booking(booking_id=booking.pk, customer_id=booking.customer_id)
 
     with pytest.raises(NotMovable):
-        move(booking, tomorrow(16))
+        move(booking, in_two_days(16))
 
 
 def test_whoever_looked_before_another_change_looks_again() -> None:
     booking, bob = make_booking(), make_staff()
-    move(booking, tomorrow(16))
+    move(booking, in_two_days(16))
 
     with pytest.raises(BookingHasChanged):
         moving.move_booking(
             booking_id=booking.pk,
             staff_id=bob.pk,
             version=booking.version,
-            start_time=tomorrow(18),
+            start_time=in_two_days(18),
         )
 
 
@@ -281,7 +281,7 @@ def test_what_is_not_there_is_not_found() -> None:
             booking_id=uuid7(),
             staff_id=make_staff().pk,
             version=1,
-            start_time=tomorrow(),
+            start_time=in_two_days(),
         )
 
 
@@ -289,13 +289,13 @@ def test_what_is_not_there_is_not_found() -> None:
 
 
 def test_what_a_move_leaves_is_offered_once_to_whoever_waits() -> None:
-    court, half_past = make_resource(units=5), tomorrow(11) + HOUR / 2
-    make_booking(resource=court, start=tomorrow(11), units=2)
+    court, half_past = make_resource(units=5), in_two_days(11) + HOUR / 2
+    make_booking(resource=court, start=in_two_days(11), units=2)
     booking = make_booking(resource=court, start=half_past, units=3)
     entry = make_entry(resource=court, start=half_past)
 
     # Its new time collides with what is waited for, too.
-    move(booking, tomorrow(12))
+    move(booking, in_two_days(12))
 
     entry = WaitlistEntry.objects.get(pk=entry.pk)
     assert entry.status == "OFFERED"
@@ -312,6 +312,6 @@ def test_a_booking_that_came_from_the_waitlist_can_be_moved() -> None:
     entry = WaitlistEntry.objects.get(pk=entry.pk)
     booking, _ = confirm_hold(hold_id=entry.hold_id, customer_id=entry.customer_id)
 
-    move(booking, tomorrow(16))
+    move(booking, in_two_days(16))
 
     assert invariants.find_violations(full=True) == []

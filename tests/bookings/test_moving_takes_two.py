@@ -26,7 +26,7 @@ from tests.bookings.closing import close, move
 from tests.bookings.test_admin_desk import opened
 from tests.bookings.test_moved_clocks import move_clocks
 from tests.conftest import Sandbox
-from tests.factories import make_resource, make_staff, make_venue, tomorrow
+from tests.factories import in_two_days, make_resource, make_staff, make_venue
 from tests.payments.money import ask_refund, make_paid, make_paid_booking, make_payable
 from tests.payments.test_four_eyes import approve, propose, sent
 
@@ -72,7 +72,7 @@ def start_of(booking: Booking) -> Any:
 
 
 def move_far(booking: Booking, by: User) -> Booking:
-    return move(booking, tomorrow() + NEXT_MONTH, staff_id=by.pk)
+    return move(booking, in_two_days() + NEXT_MONTH, staff_id=by.pk)
 
 
 def test_one_person_does_not_move_it_to_where_cancelling_is_free(
@@ -84,7 +84,7 @@ def test_one_person_does_not_move_it_to_where_cancelling_is_free(
 
     proposal = needed.value.proposal
     assert (proposal.kind, proposal.amount_minor) == ("move_booking", 40000)
-    assert start_of(booking) == tomorrow()
+    assert start_of(booking) == in_two_days()
     cancel_booking(booking_id=booking.pk, customer_id=booking.customer_id)
     assert sent(stripe) == []
 
@@ -107,12 +107,12 @@ def test_two_people_move_it_and_both_stand_in_the_history(
     approval = propose(ana, lambda: move_far(booking, ana))
     kind = approvals.registered()[approval.kind]
     said = kind.describe(approval.terms)
-    assert said[0].startswith(f"To {tomorrow() + NEXT_MONTH:%Y-%m-%d}")
+    assert said[0].startswith(f"To {in_two_days() + NEXT_MONTH:%Y-%m-%d}")
     assert said[-1].endswith("of what a cancellation would keep")
 
     approve(approval, ben)
 
-    assert start_of(booking) == tomorrow() + NEXT_MONTH
+    assert start_of(booking) == in_two_days() + NEXT_MONTH
     moved = AuditEntry.objects.get(action="booking.moved")
     agreed = AuditEntry.objects.get(action="approval.approved")
     assert (moved.actor_id, agreed.actor_id) == (str(ana.pk), str(ben.pk))
@@ -133,19 +133,19 @@ def test_what_was_agreed_to_is_done_or_nothing(
     with pytest.raises(PayableHasChanged):
         approve(approval, ben)
 
-    assert start_of(booking) == tomorrow()
+    assert start_of(booking) == in_two_days()
 
 
 def test_what_lowers_little_or_nothing_takes_one(
     sandbox: Sandbox, venue: Venue, booking: Booking, ana: User
 ) -> None:
     """The control: most moves are of this kind."""
-    move(booking, tomorrow(16), staff_id=ana.pk)
-    assert start_of(booking) == tomorrow(16)
+    move(booking, in_two_days(16), staff_id=ana.pk)
+    assert start_of(booking) == in_two_days(16)
 
     small = sell(sandbox, venue, 5000)
     move_far(small, ana)
-    assert start_of(small) == tomorrow() + NEXT_MONTH
+    assert start_of(small) == in_two_days() + NEXT_MONTH
 
 
 def test_many_small_ones_of_a_day_are_a_large_one(
@@ -175,9 +175,9 @@ def test_step_by_step_is_no_way_either(
     ]
     Booking.objects.filter(pk=booking.pk).update(cancellation_terms=tiers)
 
-    move(booking, tomorrow() + timedelta(days=12), staff_id=ana.pk)
+    move(booking, in_two_days() + timedelta(days=12), staff_id=ana.pk)
     with pytest.raises(ApprovalRequired):
-        move(booking, tomorrow() + NEXT_MONTH, staff_id=make_staff("support").pk)
+        move(booking, in_two_days() + NEXT_MONTH, staff_id=make_staff("support").pk)
 
 
 def test_what_the_venue_closed_is_moved_by_one(booking: Booking, ana: User) -> None:
@@ -186,7 +186,7 @@ def test_what_the_venue_closed_is_moved_by_one(booking: Booking, ana: User) -> N
 
     move_far(booking, ana)
 
-    assert start_of(booking) == tomorrow() + NEXT_MONTH
+    assert start_of(booking) == in_two_days() + NEXT_MONTH
 
 
 def test_where_clocks_moved_one_person_moves_it_back_and_nowhere_else(
@@ -211,7 +211,7 @@ def test_the_page_proposes_it_with_a_reason(
 ) -> None:
     page = address_of_move(booking.pk)
     client.force_login(ana)
-    start = f"{tomorrow() + NEXT_MONTH:%Y-%m-%dT%H:%M}"
+    start = f"{in_two_days() + NEXT_MONTH:%Y-%m-%dT%H:%M}"
     form = {**opened(client, page), "start_time": start}
 
     refused = client.post(page, form)
@@ -226,7 +226,7 @@ def test_the_page_proposes_it_with_a_reason(
     waiting = Approval.objects.get()
     assert reverse("admin:recovery_approval_change", args=[waiting.pk]) in shown
     assert (waiting.reason, waiting.amount_minor) == ("She is ill", 40000)
-    assert start_of(booking) == tomorrow()
+    assert start_of(booking) == in_two_days()
 
 
 def test_the_page_asks_for_a_code_first(
@@ -237,10 +237,10 @@ def test_the_page_asks_for_a_code_first(
     client.force_login(ana)
     grow_old(client)
     page = address_of_move(booking.pk)
-    start = f"{tomorrow(16):%Y-%m-%dT%H:%M}"
+    start = f"{in_two_days(16):%Y-%m-%dT%H:%M}"
 
     asked = client.post(page, {**opened(client, page), "start_time": start})
 
     assert asked.status_code == 403
-    assert start_of(booking) == tomorrow()
+    assert start_of(booking) == in_two_days()
     assert not Refund.objects.exists()

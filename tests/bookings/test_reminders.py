@@ -25,13 +25,13 @@ from tests.bookings.closing import change, close, move, take_back
 from tests.bookings.messages import deliver, make_device, message, pushes, told, turn
 from tests.factories import (
     HOUR,
+    in_two_days,
     make_booking,
     make_customer,
     make_priced_resource,
     make_resource,
     make_staff,
     make_venue,
-    tomorrow,
 )
 from tests.payments.money import make_cash, run_due_work
 
@@ -57,7 +57,7 @@ def choose(user: User, *, is_wanted: bool) -> None:
 
 def later(hour: int = 12) -> datetime:
     """So far away that everybody is reminded of it."""
-    return tomorrow(hour) + 2 * DAY
+    return in_two_days(hour) + 2 * DAY
 
 
 def reminders() -> list[str]:

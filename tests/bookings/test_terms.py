@@ -12,7 +12,7 @@ from bookings.terms import quote
 from slotbase.accounts.models import User
 from tests.bookings.document import check_against_document
 from tests.conftest import Sandbox
-from tests.factories import make_booking, make_resource, make_venue, tomorrow
+from tests.factories import in_two_days, make_booking, make_resource, make_venue
 from tests.payments.money import effects_of, make_paid_booking, run_due_work
 
 START = datetime(2030, 5, 1, 12, tzinfo=UTC)
@@ -119,7 +119,7 @@ def test_of_a_paid_booking_the_fee_is_kept_and_the_rest_goes_back(
     sandbox: Sandbox,
 ) -> None:
     resource = make_strict_resource(payment_mode="ONLINE", price_minor=1000)
-    booking = make_paid_booking(sandbox, resource=resource, start=tomorrow(12))
+    booking = make_paid_booking(sandbox, resource=resource, start=in_two_days(12))
 
     cancelling.cancel_booking(booking_id=booking.pk, customer_id=booking.customer_id)
     run_due_work()

@@ -39,6 +39,7 @@ from tests.conftest import Sandbox
 from tests.factories import (
     HOUR,
     expire,
+    in_two_days,
     make_booking,
     make_customer,
     make_entry,
@@ -47,7 +48,6 @@ from tests.factories import (
     make_resource,
     make_staff,
     make_venue,
-    tomorrow,
     wanted,
 )
 
@@ -214,9 +214,9 @@ def test_one_long_slot_serves_two_short_wishes_and_half_of_one_serves_none() -> 
     court = make_resource(max_minutes=240)
     long = make_hold(resource=court, length=2 * HOUR)
     early = make_entry(resource=court)
-    beyond = make_entry(resource=court, start=tomorrow(13), length=3 * HOUR)
-    late = make_entry(resource=court, start=tomorrow(13))
-    make_hold(resource=court, start=tomorrow(15))
+    beyond = make_entry(resource=court, start=in_two_days(13), length=3 * HOUR)
+    late = make_entry(resource=court, start=in_two_days(13))
+    make_hold(resource=court, start=in_two_days(15))
 
     release(long)
 
@@ -228,13 +228,13 @@ def test_one_long_slot_serves_two_short_wishes_and_half_of_one_serves_none() -> 
 def test_buffers_must_be_free_as_well() -> None:
     court = make_resource(buffer_before_minutes=30, buffer_after_minutes=30)
     hold = make_hold(resource=court)
-    beside = make_entry(resource=court, start=tomorrow(13))
-    make_hold(resource=court, start=tomorrow(15))
+    beside = make_entry(resource=court, start=in_two_days(13))
+    make_hold(resource=court, start=in_two_days(15))
 
     release(hold)
     assert states(beside) == [WaitlistStatus.OFFERED]
 
-    close_by = make_entry(resource=court, start=tomorrow(14))
+    close_by = make_entry(resource=court, start=in_two_days(14))
     release(offer_of(beside))
     assert states(close_by) == [WaitlistStatus.WAITING]
 
@@ -242,9 +242,9 @@ def test_buffers_must_be_free_as_well() -> None:
 def test_who_waits_for_another_time_or_court_gets_nothing() -> None:
     court, other = make_resource(), make_resource()
     hold = make_hold(resource=court)
-    make_hold(resource=court, start=tomorrow(13))
+    make_hold(resource=court, start=in_two_days(13))
     make_hold(resource=other)
-    later = make_entry(resource=court, start=tomorrow(13))
+    later = make_entry(resource=court, start=in_two_days(13))
     elsewhere = make_entry(resource=other)
 
     release(hold)
@@ -459,23 +459,23 @@ def test_who_joins_anew_after_a_lapsed_offer_is_the_last() -> None:
 def test_a_customer_waits_for_five_slots_at_most() -> None:
     court, alice = make_resource(), make_customer()
     for hour in range(8, 14):
-        make_hold(resource=court, start=tomorrow(hour))
+        make_hold(resource=court, start=in_two_days(hour))
     for hour in range(8, 13):
-        make_entry(resource=court, customer=alice, start=tomorrow(hour))
+        make_entry(resource=court, customer=alice, start=in_two_days(hour))
 
     with pytest.raises(WaitlistLimit):
-        make_entry(resource=court, customer=alice, start=tomorrow(13))
-    assert make_entry(resource=court, customer=alice, start=tomorrow(8))
+        make_entry(resource=court, customer=alice, start=in_two_days(13))
+    assert make_entry(resource=court, customer=alice, start=in_two_days(8))
 
 
 def test_one_can_wait_for_nothing_that_is_never_sold() -> None:
     court = make_resource(hours=[(time(8), time(20))])
     with pytest.raises(ValidationFailed):
-        make_entry(resource=court, start=tomorrow(2))
+        make_entry(resource=court, start=in_two_days(2))
     with pytest.raises(ValidationFailed):
         make_entry(resource=court, units=2)
     DateException.objects.create(
-        venue=court.venue, date=tomorrow().date(), kind="CLOSED"
+        venue=court.venue, date=in_two_days().date(), kind="CLOSED"
     )
     with pytest.raises(ResourceClosed):
         make_entry(resource=court)
@@ -487,10 +487,10 @@ def test_one_can_wait_for_nothing_that_is_never_sold() -> None:
 
 def test_the_position_counts_those_in_front_who_want_the_same_time() -> None:
     court = make_resource()
-    make_hold(resource=court, start=tomorrow(12))
-    make_hold(resource=court, start=tomorrow(13))
+    make_hold(resource=court, start=in_two_days(12))
+    make_hold(resource=court, start=in_two_days(13))
     entries = [
-        make_entry(resource=court, start=tomorrow(hour)) for hour in (12, 13, 12)
+        make_entry(resource=court, start=in_two_days(hour)) for hour in (12, 13, 12)
     ]
 
     seen = [get_entry(e.pk, customer_id=e.customer_id).ahead for e in entries]
@@ -502,9 +502,9 @@ def test_the_position_counts_those_in_front_who_want_the_same_time() -> None:
 
 
 def free_slots(court_id: int) -> list[datetime]:
-    day = tomorrow().date()
+    day = in_two_days().date()
     rules = get_rules(court_id, first=day, last=day)
-    window = Interval(tomorrow(10), tomorrow(15))
+    window = Interval(in_two_days(10), in_two_days(15))
     return [s.start for s in list_free_slots(rules, window, length=HOUR, units=1)]
 
 
@@ -529,29 +529,29 @@ def test_a_newcomer_does_not_get_what_somebody_waits_for(
     court = make_resource()
     make_hold(resource=court)
     entry = become_free(court.pk)
-    assert tomorrow() not in free_slots(court.pk)
+    assert in_two_days() not in free_slots(court.pk)
 
     with pytest.raises(SlotUnavailable):
         make_hold(resource=court)
 
     assert states(entry) == [WaitlistStatus.OFFERED]
-    assert tomorrow() not in free_slots(court.pk)
-    assert tomorrow(14) in free_slots(court.pk)
+    assert in_two_days() not in free_slots(court.pk)
+    assert in_two_days(14) in free_slots(court.pk)
 
 
 def test_nor_what_overlaps_in_part_with_what_somebody_waits_for() -> None:
     court = make_resource()
     first, second = (
         make_hold(resource=court),
-        make_hold(resource=court, start=tomorrow(13)),
+        make_hold(resource=court, start=in_two_days(13)),
     )
     entry = make_entry(resource=court, length=2 * HOUR)
     for hold in (first, second):
         expire(hold)
-    assert not {tomorrow(12), tomorrow(13)} & {*free_slots(court.pk)}
+    assert not {in_two_days(12), in_two_days(13)} & {*free_slots(court.pk)}
 
     with pytest.raises(SlotUnavailable):
-        make_hold(resource=court, start=tomorrow(13))
+        make_hold(resource=court, start=in_two_days(13))
 
     assert states(entry) == [WaitlistStatus.OFFERED]
 
@@ -561,8 +561,8 @@ def test_a_newcomer_gets_what_fits_nobody_who_waits() -> None:
     make_hold(resource=court)
     entry = make_entry(resource=court, length=2 * HOUR)
 
-    assert tomorrow(13) in free_slots(court.pk)
-    assert make_hold(resource=court, start=tomorrow(13)).status == HoldStatus.ACTIVE
+    assert in_two_days(13) in free_slots(court.pk)
+    assert make_hold(resource=court, start=in_two_days(13)).status == HoldStatus.ACTIVE
     assert states(entry) == [WaitlistStatus.WAITING]
 
 

@@ -17,12 +17,12 @@ from recovery.models import Case
 from tests.bookings.closing import close, closed_minutes, move, take_back
 from tests.concurrency.race import at_once, errors_in
 from tests.factories import (
+    in_two_days,
     make_booking,
     make_customer,
     make_hold,
     make_resource,
     make_venue,
-    tomorrow,
     wanted,
 )
 from tests.product import eventually
@@ -200,11 +200,11 @@ def test_a_closure_that_is_taken_back_while_another_is_made_leaves_that_one() ->
 
 def test_a_move_into_a_closure_is_refused_or_stands_in_a_case() -> None:
     for _ in range(20):
-        booking = make_booking(start=tomorrow(8))
+        booking = make_booking(start=in_two_days(8))
 
         moved, closed = at_once(
             [
-                partial(move, booking, tomorrow(20)),
+                partial(move, booking, in_two_days(20)),
                 partial(close, booking.resource),
             ]
         )
@@ -219,13 +219,13 @@ def test_of_two_who_move_to_one_time_and_one_who_holds_it_one_has_it() -> None:
     for units in (1, 2) * 8:
         court = make_resource(units=units)
         movers = [
-            make_booking(resource=court, start=tomorrow(hour), units=units)
+            make_booking(resource=court, start=in_two_days(hour), units=units)
             for hour in (8, 10)
         ]
 
         outcomes = at_once(
             [
-                *(partial(move, each, tomorrow()) for each in movers),
+                *(partial(move, each, in_two_days()) for each in movers),
                 partial(
                     holds.create_hold,
                     customer_id=make_customer().pk,
@@ -244,10 +244,12 @@ def test_of_two_who_swap_their_times_nobody_loses_one() -> None:
     for _ in range(10):
         court = make_resource()
         one, two = (
-            make_booking(resource=court, start=tomorrow(hour)) for hour in (8, 10)
+            make_booking(resource=court, start=in_two_days(hour)) for hour in (8, 10)
         )
 
-        at_once([partial(move, one, tomorrow(10)), partial(move, two, tomorrow(8))])
+        at_once(
+            [partial(move, one, in_two_days(10)), partial(move, two, in_two_days(8))]
+        )
 
         assert SlotClaim.objects.filter(hold__resource=court).count() == 2
         assert invariants.find_violations(safety_only=True) == []
@@ -262,7 +264,7 @@ def test_a_booking_that_is_moved_and_cancelled_at_once_is_cancelled() -> None:
             customer_id=booking.customer_id,
         )
 
-        _, cancelled = at_once([partial(move, booking, tomorrow(18)), cancel])
+        _, cancelled = at_once([partial(move, booking, in_two_days(18)), cancel])
 
         assert not isinstance(cancelled, Exception), cancelled
         assert Booking.objects.get(pk=booking.pk).status == "CANCELLED"

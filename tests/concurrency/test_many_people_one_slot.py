@@ -19,7 +19,7 @@ from bookings.services import holds
 from recovery import invariants
 from slotbase.accounts.models import User
 from tests.concurrency.race import at_once, errors_in
-from tests.factories import make_customer, make_resource, tomorrow, wanted
+from tests.factories import in_two_days, make_customer, make_resource, wanted
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -38,7 +38,7 @@ def crowd_for(resource: Resource, shifts: tuple[int, ...] = (0,)) -> list[Any]:
             try_to_hold(
                 make_customer(),
                 resource,
-                start=tomorrow() + timedelta(minutes=shifts[n % len(shifts)]),
+                start=in_two_days() + timedelta(minutes=shifts[n % len(shifts)]),
             )
             for n in range(CROWD)
         ]

@@ -25,12 +25,12 @@ from tests.concurrency.race import at_once, errors_in
 from tests.factories import (
     HOUR,
     expire,
+    in_two_days,
     make_booking,
     make_customer,
     make_entry,
     make_hold,
     make_resource,
-    tomorrow,
     wanted,
 )
 
@@ -376,8 +376,8 @@ def test_who_joins_as_the_slot_is_released_is_served() -> None:
 
 def test_of_twelve_wishes_to_wait_of_one_customer_five_are_entered() -> None:
     court, alice = make_resource(max_minutes=600), make_customer()
-    make_hold(resource=court, start=tomorrow(8), length=10 * HOUR)
-    wishes = [wanted(court, tomorrow(8) + n * HOUR / 2) for n in range(12)]
+    make_hold(resource=court, start=in_two_days(8), length=10 * HOUR)
+    wishes = [wanted(court, in_two_days(8) + n * HOUR / 2) for n in range(12)]
 
     outcomes = at_once(
         [
@@ -392,8 +392,8 @@ def test_of_twelve_wishes_to_wait_of_one_customer_five_are_entered() -> None:
 
 def test_without_the_lock_on_the_customer_more_than_five_would_be_entered() -> None:
     court, alice = make_resource(max_minutes=600), make_customer()
-    make_hold(resource=court, start=tomorrow(8), length=10 * HOUR)
-    wishes = [wanted(court, tomorrow(8) + n * HOUR / 2) for n in range(12)]
+    make_hold(resource=court, start=in_two_days(8), length=10 * HOUR)
+    wishes = [wanted(court, in_two_days(8) + n * HOUR / 2) for n in range(12)]
 
     with mock.patch("bookings.services.waitlist.lock_active_customer"):
         at_once(

@@ -6,7 +6,7 @@ import pytest
 from rest_framework.test import APIClient
 
 from slotbase.accounts.models import User
-from tests.factories import make_customer, make_resource, tomorrow
+from tests.factories import in_two_days, make_customer, make_resource
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -16,7 +16,7 @@ def test_a_customer_finds_holds_confirms_and_cancels_a_slot(
 ) -> None:
     court, alice = make_resource(), make_customer()
     api = api_of(alice)
-    day = {"from": tomorrow(0).isoformat(), "to": tomorrow(23).isoformat()}
+    day = {"from": in_two_days(0).isoformat(), "to": in_two_days(23).isoformat()}
     address = f"/api/v1/resources/{court.pk}/availability/"
 
     slots = api.get(address, day).json()["slots"]

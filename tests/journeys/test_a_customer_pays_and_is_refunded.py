@@ -8,7 +8,7 @@ from rest_framework.test import APIClient
 
 from slotbase.accounts.models import User
 from tests.conftest import Sandbox
-from tests.factories import make_customer, make_resource, tomorrow
+from tests.factories import in_two_days, make_customer, make_resource
 from tests.payments.money import effects_of, pay, run_due_work
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -27,8 +27,8 @@ def test_a_customer_holds_pays_gets_a_booking_cancels_and_gets_the_money_back(
     api = api_of(make_customer())
     wish = {
         "resource": court.pk,
-        "start_time": tomorrow(12).isoformat(),
-        "end_time": tomorrow(13).isoformat(),
+        "start_time": in_two_days(12).isoformat(),
+        "end_time": in_two_days(13).isoformat(),
     }
 
     hold = post(api, "/holds/", wish).json()

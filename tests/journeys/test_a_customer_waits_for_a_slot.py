@@ -8,7 +8,7 @@ from rest_framework.test import APIClient
 from notifications.tasks import send_email
 from slotbase.accounts.models import User
 from tests.conftest import Sandbox
-from tests.factories import make_booking, make_customer, make_resource, tomorrow
+from tests.factories import in_two_days, make_booking, make_customer, make_resource
 from tests.notifications.conftest import mails
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -23,8 +23,8 @@ def test_a_customer_waits_and_gets_what_another_cancels(
     api = api_of(alice)
     wish = {
         "resource": court.pk,
-        "start_time": tomorrow(12).isoformat(),
-        "end_time": tomorrow(13).isoformat(),
+        "start_time": in_two_days(12).isoformat(),
+        "end_time": in_two_days(13).isoformat(),
     }
 
     taken = api.post("/api/v1/holds/", wish, "json", headers={"Idempotency-Key": "h1"})

@@ -16,7 +16,7 @@ from slotbase.accounts.models import User
 from slotbase.lib import request_id
 from slotbase.providers.webhooks import Envelope
 from tests.conftest import Sandbox
-from tests.factories import make_customer, make_resource, make_staff, tomorrow
+from tests.factories import in_two_days, make_customer, make_resource, make_staff
 from tests.payments.money import pay, run_due_work
 from tests.payments.sweeps import sweep
 
@@ -40,8 +40,8 @@ def buy_and_cancel(api: APIClient, sandbox: Sandbox) -> str:
     court = make_resource(payment_mode="ONLINE", price_minor=1200)
     wish = {
         "resource": court.pk,
-        "start_time": tomorrow(12).isoformat(),
-        "end_time": tomorrow(13).isoformat(),
+        "start_time": in_two_days(12).isoformat(),
+        "end_time": in_two_days(13).isoformat(),
     }
     hold = post(api, "/holds/", "request-hold", wish)
     payment = post(api, f"/holds/{hold['id']}/payment/", "request-payment")
@@ -86,8 +86,8 @@ def test_a_webhook_keeps_its_own_id_and_what_it_tells_belongs_to_who_asked(
     court = make_resource(payment_mode="ONLINE", price_minor=1200)
     wish = {
         "resource": court.pk,
-        "start_time": tomorrow(12).isoformat(),
-        "end_time": tomorrow(13).isoformat(),
+        "start_time": in_two_days(12).isoformat(),
+        "end_time": in_two_days(13).isoformat(),
     }
     api = api_of(make_customer(email="alice@example.com"))
     hold = post(api, "/holds/", "request-hold", wish)

@@ -20,12 +20,12 @@ from tests.bookings.closing import close
 from tests.bookings.till import act, cancel, confirm, pay_for, send
 from tests.conftest import Sandbox
 from tests.factories import (
+    in_two_days,
     make_customer,
     make_hold,
     make_priced_resource,
     make_resource,
     make_staff,
-    tomorrow,
 )
 from tests.payments.money import make_cash
 from tests.payments.sweeps import sweep
@@ -43,7 +43,7 @@ class Alice:
         self.api, self.sandbox = api(self.user), sandbox
 
     def books(self, resource: Any, **more: Any) -> Booking:
-        start = tomorrow() + START
+        start = in_two_days() + START
         wish = {
             "resource": resource.pk,
             "start_time": start.isoformat(),

@@ -34,7 +34,7 @@ from slotbase.providers.breaker import Breaker
 from slotbase.providers.fcm import client as fcm
 from tests.bookings.routes import client_of
 from tests.conftest import Sandbox
-from tests.factories import make_customer, make_resource, make_staff, tomorrow
+from tests.factories import in_two_days, make_customer, make_resource, make_staff
 from tests.notifications import pushes
 from tests.notifications.conftest import make_device, make_due, send, suppress
 from tests.notifications.redis_dump import dump_redis, empty_redis
@@ -118,8 +118,8 @@ def register_devices(api: APIClient) -> None:
 def book_and_cancel(api: APIClient) -> None:
     wish = {
         "resource": make_resource().pk,
-        "start_time": tomorrow(12).isoformat(),
-        "end_time": tomorrow(13).isoformat(),
+        "start_time": in_two_days(12).isoformat(),
+        "end_time": in_two_days(13).isoformat(),
     }
     held = api.post("/api/v1/holds/", wish, "json", headers={"Idempotency-Key": "k1"})
     confirm = f"/api/v1/holds/{held.json()['id']}/confirm/"

@@ -21,7 +21,7 @@ from notifications.models.addressees import Choice
 from payments.models import CardPayment, Payable, Refund
 from slotbase.accounts.models import User
 from tests.bookings.routes import ALL, client_of
-from tests.factories import make_hold, make_priced_resource, tomorrow
+from tests.factories import in_two_days, make_hold, make_priced_resource
 from tests.security.rows import make_rows, values_at, values_of_api
 
 pytestmark = [
@@ -52,7 +52,7 @@ def contents() -> dict[str, list[Any]]:
 
 
 def wish(resource_id: int) -> dict[str, Any]:
-    start, end = tomorrow(15), tomorrow(16)
+    start, end = in_two_days(15), in_two_days(16)
     return {
         "resource": resource_id,
         "start_time": start.isoformat(),
@@ -173,7 +173,7 @@ def answers(settings: Any) -> list[str]:
 def _query(address: str) -> dict[str, str]:
     if not address.endswith("/availability/"):
         return {}
-    begin, end = tomorrow(12).isoformat(), tomorrow(14).isoformat()
+    begin, end = in_two_days(12).isoformat(), in_two_days(14).isoformat()
     return {"from": begin, "to": end, "duration": "60"}
 
 
