@@ -68,7 +68,7 @@ class Migration(migrations.Migration):
                     "venue",
                     models.ForeignKey(
                         on_delete=django.db.models.deletion.PROTECT,
-                        related_name="drills",
+                        related_name="%(class)ss",
                         to="accounts.venue",
                     ),
                 ),
@@ -372,7 +372,7 @@ class Migration(migrations.Migration):
                     "venue",
                     models.ForeignKey(
                         on_delete=django.db.models.deletion.PROTECT,
-                        related_name="skills",
+                        related_name="%(class)ss",
                         to="accounts.venue",
                     ),
                 ),

@@ -15,49 +15,45 @@ from slotbase.lib.ids import uuid7
 LONGEST_NOTES = 8000
 
 
-class Skill(models.Model):
-    """What a venue's coaches teach; feedback names these and no others."""
+class Taught(models.Model):
+    """What feedback may name: what a venue's coaches teach, and nothing else."""
 
-    venue = models.ForeignKey(Venue, models.PROTECT, related_name="skills")
+    venue = models.ForeignKey(Venue, models.PROTECT, related_name="%(class)ss")
     name = models.CharField(max_length=80)
     retired_at = models.DateTimeField(
         null=True, blank=True, help_text="From then on new feedback does not name it."
     )
 
     class Meta:
+        abstract = True
         ordering = ("name",)
         constraints = (
             models.UniqueConstraint(
-                "venue", Lower("name"), name="bookings_skill_once_a_venue"
+                "venue", Lower("name"), name="bookings_%(class)s_once_a_venue"
             ),
         )
 
     def __str__(self) -> str:
         return self.name
 
+    @classmethod
+    def of_these(cls, ids: list[int], venue_id: int) -> list[int]:
+        """Those of the ids that the venue teaches now, each once, in their order."""
+        rows = cls._default_manager.filter(venue=venue_id, retired_at=None, pk__in=ids)
+        known = {*rows.values_list("pk", flat=True)}
+        return [each for each in dict.fromkeys(ids) if each in known]
 
-class Drill(models.Model):
-    """An exercise that a venue's coaches give; feedback names these and no others."""
 
-    venue = models.ForeignKey(Venue, models.PROTECT, related_name="drills")
-    name = models.CharField(max_length=80)
+class Skill(Taught):
+    """Something to be good at."""
+
+
+class Drill(Taught):
+    """An exercise."""
+
     description = models.CharField(
         max_length=500, blank=True, help_text="What to do, as customers read it."
     )
-    retired_at = models.DateTimeField(
-        null=True, blank=True, help_text="From then on new feedback does not name it."
-    )
-
-    class Meta:
-        ordering = ("name",)
-        constraints = (
-            models.UniqueConstraint(
-                "venue", Lower("name"), name="bookings_drill_once_a_venue"
-            ),
-        )
-
-    def __str__(self) -> str:
-        return self.name
 
 
 class SessionFeedback(DueRow):

@@ -205,17 +205,11 @@ def _record(row: SessionFeedback, answer: Made | Known | Unmade) -> Mapping[str,
     return {
         **_move(feedback, EnhancementStatus.DONE),
         "enhanced_text": made.text,
-        "skills": _still_taught(Skill, made.skills, venue_id),
-        "drills": _still_taught(Drill, made.drills, venue_id),
+        "skills": Skill.of_these(made.skills, venue_id),
+        "drills": Drill.of_these(made.drills, venue_id),
         "made_from": made.made_from,
         "enhanced_at": Now(),
     }
-
-
-def _still_taught(of: type[Skill | Drill], ids: list[int], venue_id: Any) -> list[int]:
-    taught = of._default_manager.filter(venue=venue_id, retired_at=None)  # noqa: SLF001 - the model is one of two
-    known = {*taught.filter(pk__in=ids).values_list("pk", flat=True)}
-    return [each for each in ids if each in known][: client.MOST_CODES]
 
 
 @transaction_required

@@ -197,13 +197,11 @@ def _choose(
     of: type[Skill | Drill], name: str, ids: list[int] | None, row: SessionFeedback
 ) -> list[int]:
     """Those that were given, each once; else those proposed that are still taught."""
-    venue_id = row.booking.resource.venue_id
-    wanted = [*dict.fromkeys(getattr(row, name) if ids is None else ids)]
-    taught = of._default_manager.filter(venue=venue_id, retired_at__isnull=True)  # noqa: SLF001 - the model is one of two
-    known = {*taught.filter(pk__in=wanted).values_list("pk", flat=True)}
-    if ids is not None and not known.issuperset(wanted):
+    wanted = getattr(row, name) if ids is None else ids
+    taught = of.of_these(wanted, row.booking.resource.venue_id)
+    if ids is not None and {*taught} != {*ids}:
         raise ValidationFailed(**{name: "Not all of these are taught at this venue."})
-    return [each for each in wanted if each in known]
+    return taught
 
 
 @transaction_required
