@@ -93,17 +93,18 @@ def test_while_clerk_hangs_made_up_keys_keep_no_web_threads(
 def test_without_the_seats_they_would_keep_all_of_them(
     sandbox: SandboxClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The positive control.
+    """The positive control: whoever came later waited for most of the attempt.
 
-    Those who wait give up by themselves, on a busy machine a moment before the attempt.
+    Those who wait give up by themselves, on a busy machine some time before it ends.
     """
     monkeypatch.setattr(signing_keys, "_seats", threading.BoundedSemaphore(FORGED))
     sandbox.fault("hang", "*")
+    begin = time.time()
 
     forged, others = serve(sandbox)
 
-    almost_the_end = clerk_was_given_up_at() - 0.5
-    assert all(each.at >= almost_the_end for each in [*forged, *others])
+    middle = begin + (clerk_was_given_up_at() - begin) / 2
+    assert all(each.at >= middle for each in [*forged, *others])
 
 
 def test_after_the_attempt_nobody_waits_or_asks_the_database(

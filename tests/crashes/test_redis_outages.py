@@ -45,11 +45,12 @@ def are_stopped_between_transactions(product: Product) -> bool:
     """Stop the workers; not so that one keeps rows locked, which is another fault."""
     product.signal("WORKER_PIDS", signal.SIGSTOP)
     # By itself: PostgreSQL may look at its sessions before it sleeps.
-    product.rows("SELECT pg_sleep(0.5)")
+    product.rows("SELECT pg_sleep(1)")
+    # What began before the stop, whether it waits for its client, a lock or the disk.
     stuck = product.rows(
         "SELECT pid FROM pg_stat_activity"
-        " WHERE state IN ('idle in transaction', 'idle in transaction (aborted)')"
-        " AND state_change < clock_timestamp() - interval '400 ms'"
+        " WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+        " AND xact_start < clock_timestamp() - interval '500 ms'"
     )
     if stuck:
         product.signal("WORKER_PIDS", signal.SIGCONT)
