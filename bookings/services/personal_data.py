@@ -109,7 +109,7 @@ def _ids(user_id: UUID) -> Iterator[str]:
         WaitlistEntry.objects.filter(**whose),
         SessionFeedback.objects.filter(booking__customer=user_id),
     ):
-        yield from map(str, rows.values_list("pk", flat=True))
+        yield from map(str, rows.order_by().values_list("pk", flat=True))
 
 
 register(

@@ -202,6 +202,7 @@ ODD_QUERIES = (
 MOST_QUERIES = 25
 
 
+@pytest.mark.timeout(300)  # a thousand pages
 def test_odd_questions_get_a_list_or_the_way_back_to_it(
     rows: Client, settings: Any
 ) -> None:

@@ -108,7 +108,8 @@ def test_any_other_view_that_breaks_answers_in_the_same_way(
 
 
 def assert_tells_nothing(answer: Any) -> None:
-    text = answer.content.decode()
+    # An id is made of random digits, sometimes of four that are looked for.
+    text = answer.content.decode().replace(answer["X-Request-Id"], "")
     for word in ("4242", "alice@", "Traceback", "RuntimeError", ".py", SECRET):
         assert word not in text
 
