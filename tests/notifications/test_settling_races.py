@@ -21,6 +21,7 @@ from recovery.models import Case
 from slotbase.lib import db
 from slotbase.lib.clock import read_clock
 from slotbase.lib.db import retry_on_conflict
+from slotbase.lib.ids import uuid7
 from slotbase.providers.errors import Outcome
 from tests.concurrency.race import at_once, errors_in
 from tests.notifications.conftest import make_addressee
@@ -191,10 +192,12 @@ def test_if_the_push_locked_itself_first_one_of_both_would_be_ended(
 
 def lose_a_mail_while_its_push_goes_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """The push has the smaller id, as half of those do that are made with a mail."""
-    mail, push = queue_all()
-    while push.pk > mail.pk:
-        Notification.objects.all().delete()
+    ids = sorted((uuid7(), uuid7()), reverse=True)
+    with mock.patch.object(
+        Notification._meta.pk, "_get_default", side_effect=ids, create=True
+    ):
         mail, push = queue_all()
+    assert push.pk < mail.pk
     mail = begin(sending.QUEUE, Channel.EMAIL)
     push = begin(pushing.QUEUE, Channel.PUSH)
     meeting = Meeting()
