@@ -463,8 +463,10 @@ def test_sd17_a_session_that_ran_out_is_over_though_it_was_seen_and_clerk_is_awa
 
 
 def test_sd18_a_product_whose_providers_are_down_is_healthy_and_says_no_more(
-    sandbox: Sandbox,
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # This computer may be busy: a look that does not hang is waited for.
+    monkeypatch.setattr("slotbase.lib.look.WAIT_SECONDS", 20)
     for provider in ("stripe", "resend", "clerk"):
         down = {"provider": provider, "operation": "*", "fault": "5xx"}
         sandbox.post("/_sandbox/faults", {**down, "count": 1000})

@@ -31,6 +31,9 @@ def answers_of_a_crowd(
         }
         barrier.wait()
         answer = requests.post(address, json=wish, headers=headers, timeout=30)
+        while answer.status_code == 503:  # a slow computer: as an app would, ask again
+            time.sleep(int(answer.headers["Retry-After"]))
+            answer = requests.post(address, json=wish, headers=headers, timeout=30)
         seen.append((answer.status_code, answer.json().get("code")))
 
     threads = [
