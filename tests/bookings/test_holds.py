@@ -209,7 +209,7 @@ def test_price_is_that_of_the_steps_and_units_when_it_was_held() -> None:
 @pytest.mark.parametrize(
     ("over", "field", "says"),
     [
-        ({"start": -timedelta(days=2)}, "start_time", "past"),
+        ({"start": -timedelta(days=3)}, "start_time", "past"),
         ({"start": timedelta(days=61)}, "start_time", "60 days"),
         ({"start": timedelta(minutes=7)}, "start_time", "every 30 minutes"),
         ({"length": timedelta(0)}, "end_time", "after start_time"),
