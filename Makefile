@@ -28,10 +28,10 @@ demo: bootstrap ## walk through what the product does
 	@$(PY) -m slotbase.devstack.demo
 
 test: bootstrap ## run the tests (ARGS="-k hold" for some of them)
-	@$(PY) -m slotbase.devstack.browser && $(PY) -m pytest $(ARGS)
+	@$(PY) -m slotbase.devstack.browser && $(PY) -m tests.run $(ARGS)
 
 coverage: bootstrap ## run the tests and measure what they reach
-	@$(PY) -m slotbase.devstack.browser && $(PY) -m pytest --cov $(ARGS)
+	@$(PY) -m slotbase.devstack.browser && $(PY) -m tests.run --cov $(ARGS)
 
 check: lint types contracts migrations deploy size coverage ## all a change must pass
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from django.contrib import admin
 from django.contrib.auth.models import Group
-from django.test import Client
+from django.db import transaction
+from django.test import Client, override_settings
 from django.urls import reverse
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
@@ -79,14 +80,20 @@ PAGES = {
 EACH_PAGE = pytest.mark.parametrize("model", sorted(PAGES, key=lambda m: m.__name__))
 
 
-@pytest.fixture
-def superuser() -> User:
-    return make_staff(is_superuser=True)
+@pytest.fixture(scope="module")
+def superuser(django_db_setup: None, django_db_blocker: Any) -> Iterator[User]:
+    """With a row on every page, made once; each test undoes what it changed."""
+    all_tests = transaction.atomic()
+    all_tests._from_testcase = True  # what must be outermost may be inside
+    with django_db_blocker.unblock(), all_tests:
+        superuser = make_staff(is_superuser=True)
+        with override_settings(ALERT_WEBHOOK_URL="https://ops.example.com/"):
+            make_rows(superuser)
+        yield superuser
+        transaction.set_rollback(True)
 
 
-@pytest.fixture
-def rows(client: Client, superuser: User, settings: Any) -> Client:
-    """A superuser's client, and a row on every page."""
+def make_rows(superuser: User) -> None:
     venue = make_booking().resource.venue
     CancellationPolicy.objects.create(venue=venue, name="Until the day before")
     DateException.objects.create(venue=venue, date=date(2030, 1, 1), kind="CLOSED")
@@ -112,8 +119,12 @@ def rows(client: Client, superuser: User, settings: Any) -> Client:
     approvals.propose(proposal, staff_id=make_staff().pk, reason="It broke.")
     make_some_of_each(venue, superuser)
     make_feedback_rows(venue)
-    settings.ALERT_WEBHOOK_URL = "https://ops.example.com/"
     lookout.look()
+
+
+@pytest.fixture
+def rows(client: Client, superuser: User) -> Client:
+    """A superuser's client, where every page has a row."""
     client.force_login(superuser)
     return client
 
