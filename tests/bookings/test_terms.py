@@ -21,10 +21,10 @@ HALF = {"hours_before": 6, "keep_percent": 50, "keep_minor": 100}
 
 
 def make_strict_resource(**over: Any) -> Resource:
-    """Free until 48 h before; then half and 1.00 until 6 h before; then nothing."""
+    """Free until 72 h before; then half and 1.00 until 6 h before; then nothing."""
     venue = make_venue()
     policy = CancellationPolicy.objects.create(venue=venue, name="Strict")
-    for tier in ({**DAY, "hours_before": 48}, HALF):
+    for tier in ({**DAY, "hours_before": 72}, HALF):
         CancellationTier.objects.create(policy=policy, **tier)
     return make_resource(venue=venue, cancellation_policy=policy, **over)
 
@@ -82,7 +82,7 @@ def test_the_api_says_what_it_would_cost(api: APIClient, alice: User) -> None:
     assert (body["fee_minor"], body["refund_minor"]) == (1100, 0)
     shown = api.get(f"/api/v1/bookings/{booking.pk}/")
     check_against_document(shown)
-    assert [t["hours_before"] for t in shown.json()["cancellation_terms"]] == [48, 6]
+    assert [t["hours_before"] for t in shown.json()["cancellation_terms"]] == [72, 6]
     court = api.get(f"/api/v1/resources/{resource.pk}/")
     check_against_document(court)
     assert court.json()["cancellation_terms"] == shown.json()["cancellation_terms"]
