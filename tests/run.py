@@ -11,7 +11,7 @@ import sys
 import pytest
 
 NONE = pytest.ExitCode.NO_TESTS_COLLECTED
-WITHOUT_A_PRODUCT = ("-m", "not stack", "-n", "logical", "--dist", "loadfile")
+WITHOUT_A_PRODUCT = ("-m", "not stack", "-n", "logical", "--dist", "worksteal")
 WITH_A_PRODUCT = ("-m", "stack")
 
 

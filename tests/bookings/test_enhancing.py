@@ -469,6 +469,7 @@ def copy_all(rows: Any, entries: list[AuditEntry], *, notes: str) -> list[Any]:
     return [hold, booking, written, *told]
 
 
+@pytest.mark.no_cover  # it does much, often
 def test_a_thousand_notes_stay_within_the_budget(
     settings: Any, sandbox: Sandbox
 ) -> None:

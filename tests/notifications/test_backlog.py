@@ -42,6 +42,7 @@ def _budget(settings: Any) -> None:
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.no_cover  # it does much, often
 def test_five_thousand_mails_go_out_in_budget_in_order_and_none_that_is_over(
     sandbox: Sandbox, clock: Clock
 ) -> None:

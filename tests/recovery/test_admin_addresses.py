@@ -107,6 +107,7 @@ def test_there_are_as_many_addresses_as_there_should_be(rows: Client) -> None:
     assert "admin/channels/" in found
 
 
+@pytest.mark.no_cover  # it does much, often
 def test_to_look_at_a_page_writes_nothing(rows: Client) -> None:
     """S18: a link, an image or a prefetch changes nothing."""
     before = AuditEntry.objects.count()

@@ -203,6 +203,7 @@ MOST_QUERIES = 25
 
 
 @pytest.mark.timeout(300)  # a thousand pages
+@pytest.mark.no_cover  # it does much, often
 def test_odd_questions_get_a_list_or_the_way_back_to_it(
     rows: Client, settings: Any
 ) -> None:

@@ -226,6 +226,7 @@ def flood(number: int) -> None:
         alerts.raise_alerts([report(each, "high") for each in range(start, end)])
 
 
+@pytest.mark.no_cover  # it does much, often
 def test_a_flood_becomes_some_notices_and_one_summary(sink: Sink) -> None:
     flood(FLOOD)
 
@@ -285,6 +286,7 @@ def test_a_critical_alert_behind_a_flood_is_told_within_a_minute(
     assert "Trouble 999" in str(sink.taken()[-1]["alerts"][0])
 
 
+@pytest.mark.no_cover  # it does much, often
 def test_10_000_critical_cases_have_their_alerts_in_one_look(sink: Sink) -> None:
     with connection.cursor() as cursor:
         cursor.execute(CASES, [FLOOD])
