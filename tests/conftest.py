@@ -11,6 +11,7 @@ from django.core.cache import cache
 from django.db import connection
 from django.test import Client, TransactionTestCase
 from rest_framework.test import APIClient
+from whitenoise.middleware import WhiteNoiseMiddleware
 
 from recovery import alerting, banner, health, invariants
 from recovery.models import Case
@@ -133,6 +134,21 @@ def empty_database(_: TransactionTestCase) -> None:
 # What `django_db(transaction=True)` does after a test; Django's own cannot empty the
 # audit table and would remove the groups.
 TransactionTestCase._fixture_teardown = empty_database  # type: ignore[method-assign]
+
+
+_find_static_files = WhiteNoiseMiddleware.add_files_from_finders
+_static_files: dict[str, Any] = {}
+
+
+def find_static_files_once(middleware: WhiteNoiseMiddleware) -> None:
+    """Each client has a middleware of its own; the files are the same for all."""
+    if not _static_files:
+        _find_static_files(middleware)
+        _static_files.update(middleware.files)
+    middleware.files.update(_static_files)
+
+
+WhiteNoiseMiddleware.add_files_from_finders = find_static_files_once
 
 
 _force_login = Client.force_login
