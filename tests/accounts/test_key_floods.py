@@ -35,9 +35,11 @@ class Served:
 
 
 @pytest.fixture
-def ended_looks() -> Iterator[None]:
-    """As in a process that has been looked at before; each look waits a little."""
-    assert any(health.find_unready_part() is None for _ in range(50))
+def ended_looks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """As in a process that has been looked at before: that look is waited for."""
+    with monkeypatch.context() as patient:
+        patient.setattr("slotbase.lib.look.WAIT_SECONDS", 20)
+        assert health.find_unready_part() is None
     yield
     health.forget()
 
