@@ -4,7 +4,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.product import Product
+from tests.product import Product, eventually
 
 
 @contextmanager
@@ -15,3 +15,29 @@ def paused(product: Product, part: str) -> Iterator[None]:
         yield
     finally:
         product.signal(part, signal.SIGCONT)
+
+
+def are_stopped_between_transactions(product: Product) -> bool:
+    """Stop the workers; not so that one keeps rows locked, which is another fault."""
+    product.signal("WORKER_PIDS", signal.SIGSTOP)
+    # By itself: PostgreSQL may look at its sessions before it sleeps.
+    product.rows("SELECT pg_sleep(1)")
+    # What began before the stop, whether it waits for its client, a lock or the disk.
+    stuck = product.rows(
+        "SELECT pid FROM pg_stat_activity"
+        " WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+        " AND xact_start < clock_timestamp() - interval '500 ms'"
+    )
+    if stuck:
+        product.signal("WORKER_PIDS", signal.SIGCONT)
+    return not stuck
+
+
+@contextmanager
+def workers_paused_between_transactions(product: Product) -> Iterator[None]:
+    """No worker does anything inside the block, and none keeps rows locked."""
+    eventually(lambda: are_stopped_between_transactions(product), seconds=30)
+    try:
+        yield
+    finally:
+        product.signal("WORKER_PIDS", signal.SIGCONT)

@@ -17,6 +17,7 @@ from tests.crashes.load import (
     slowest,
 )
 from tests.product import Product, eventually
+from tests.signals import workers_paused_between_transactions
 
 pytestmark = pytest.mark.stack
 
@@ -32,29 +33,10 @@ def flushed(product: Product) -> Iterator[None]:
     """FLUSHALL, and once more when the workers have let hundreds of tasks pile up."""
     with broker(product) as client:
         client.flushall()
-        eventually(lambda: are_stopped_between_transactions(product))
-        try:
+        with workers_paused_between_transactions(product):
             yield
             assert sum(client.llen(queue) for queue in QUEUES) >= 200
             client.flushall()
-        finally:
-            product.signal("WORKER_PIDS", signal.SIGCONT)
-
-
-def are_stopped_between_transactions(product: Product) -> bool:
-    """Stop the workers; not so that one keeps rows locked, which is another fault."""
-    product.signal("WORKER_PIDS", signal.SIGSTOP)
-    # By itself: PostgreSQL may look at its sessions before it sleeps.
-    product.rows("SELECT pg_sleep(1)")
-    # What began before the stop, whether it waits for its client, a lock or the disk.
-    stuck = product.rows(
-        "SELECT pid FROM pg_stat_activity"
-        " WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
-        " AND xact_start < clock_timestamp() - interval '500 ms'"
-    )
-    if stuck:
-        product.signal("WORKER_PIDS", signal.SIGCONT)
-    return not stuck
 
 
 @contextmanager

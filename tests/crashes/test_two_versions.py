@@ -21,7 +21,7 @@ from tests.crashes.load import (
 )
 from tests.crashes.previous_version import put_previous_version
 from tests.product import Product, eventually
-from tests.signals import paused
+from tests.signals import workers_paused_between_transactions
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -58,7 +58,7 @@ def test_the_version_before_works_beside_the_new_one_and_for_it(
             send_from_tomorrow(product)
             load.during(3)
             # Rolled back: what the new version began, the old one brings to its end.
-            with paused(product, "WORKER_PIDS"):
+            with workers_paused_between_transactions(product):
                 load.during(5)
                 eventually(lambda: "holds" not in ledger.owed(), seconds=30)
         assert set(statuses(load.answers)) <= {200, 201, 204}
