@@ -16,7 +16,6 @@ from tests.factories import expire, make_customer, make_hold, make_resource, wan
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-@pytest.mark.no_cover  # it does much, often
 def test_sweeps_and_newcomers_collide_without_a_deadlock() -> None:
     resource = make_resource()
     for _ in range(200):
@@ -42,7 +41,6 @@ def test_sweeps_and_newcomers_collide_without_a_deadlock() -> None:
         holds.release_hold(hold_id=winner.pk, customer_id=winner.customer_id)
 
 
-@pytest.mark.no_cover  # it does much, often
 def test_confirm_and_expiry_in_the_same_millisecond_have_one_outcome() -> None:
     resource = make_resource()
     confirmed, milliseconds = 0, 20.0

@@ -358,7 +358,6 @@ def test_confirm_and_release_at_once_leave_a_booking_or_the_money_back(
     assert invariants.find_violations() == []
 
 
-@pytest.mark.no_cover  # it does much, often
 def test_confirm_and_expiry_while_the_money_arrives_leave_nothing_to_nobody(
     sandbox: Sandbox, stripe: Stripe
 ) -> None:

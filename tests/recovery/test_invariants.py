@@ -26,6 +26,7 @@ from recovery.models import (
 )
 from slotbase.lib.clock import read_clock
 from tests.bookings import notes_that_break
+from tests.conftest import broken_rules
 from tests.factories import make_booking, make_customer, make_hold, make_staff
 from tests.notifications import broken as messages
 from tests.payments import broken as money
@@ -301,6 +302,10 @@ def test_a_broken_invariant_is_found(id_: str, break_it: Callable[[], None]) -> 
     for full in (False, True):
         found = {violation.id for violation in invariants.find_violations(full=full)}
         assert id_ in found
+    rule = invariants.get(id_)
+    assert rule is not None
+    # What is asked after each test finds it, too.
+    assert (id_ in broken_rules()) == rule.is_safety
 
 
 def stop_senders() -> None:

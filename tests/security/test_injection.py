@@ -60,7 +60,6 @@ def list_of(model: Any) -> str:
 
 
 @pytest.mark.usefixtures("_nothing_is_drawn")
-@pytest.mark.no_cover  # it does much, often
 def test_the_search_and_filters_of_each_list_take_text_for_text(root: Client) -> None:
     """S26: a search finds nothing by it; a filter finds nothing or is refused."""
     for model in MODELS:

@@ -199,7 +199,6 @@ AREAS = sorted({area_of(route) for route, _ in list_routes()})
 @pytest.mark.parametrize("area", AREAS)
 @pytest.mark.django_db
 @pytest.mark.usefixtures("_nothing_is_drawn", "_no_limits")
-@pytest.mark.no_cover  # it does much, often
 def test_each_role_and_method_is_answered_as_the_table_says(
     sandbox: Sandbox, settings: Any, area: str
 ) -> None:
@@ -234,7 +233,6 @@ def write(table: matrix.Table) -> None:
 @pytest.mark.timeout(600)
 @pytest.mark.django_db
 @pytest.mark.usefixtures("_nothing_is_drawn", "_no_limits")
-@pytest.mark.no_cover  # it does much, often
 def test_other_methods_of_pages_are_refused_or_the_same(settings: Any) -> None:
     """S2: of the superuser, who gets furthest; no header makes a POST a DELETE."""
     _, alice = make_rows(settings)
