@@ -184,14 +184,17 @@ class Product:
         who = f"postgres:{password}@{owner.hostname}:{owner.port}"
         return owner._replace(netloc=who).geturl()
 
-    def superuser(self, *statements: str) -> None:
-        """What only an administrator of the server may do, even if it only reads."""
+    def superuser(self, *statements: str) -> list[tuple[Any, ...]]:
+        """What only an administrator of the server may do, even if it only reads.
+
+        Returns the rows of the last statement.
+        """
         writes = "-c default_transaction_read_only=off"
         with psycopg.connect(
             self.superuser_address, autocommit=True, options=writes
         ) as connection:
-            for statement in statements:
-                connection.execute(statement.encode())
+            done = [connection.execute(statement.encode()) for statement in statements]
+            return done[-1].fetchall() if done[-1].description else []
 
     def violations(self) -> Any:
         """What `manage.py check_invariants` has to say: an empty list."""

@@ -20,13 +20,14 @@ def paused(product: Product, part: str) -> Iterator[None]:
 def are_stopped_between_transactions(product: Product) -> bool:
     """Stop the workers; not so that one keeps rows locked, which is another fault."""
     product.signal("WORKER_PIDS", signal.SIGSTOP)
-    # By itself: PostgreSQL may look at its sessions before it sleeps.
-    product.rows("SELECT pg_sleep(1)")
     # What began before the stop, whether it waits for its client, a lock or the disk.
-    stuck = product.rows(
+    # Two statements, as the first looks at nothing before it has slept; by a superuser,
+    # as nobody else sees what sessions of another role do.
+    stuck = product.superuser(
+        "SELECT pg_sleep(1)",
         "SELECT pid FROM pg_stat_activity"
         " WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
-        " AND xact_start < clock_timestamp() - interval '500 ms'"
+        " AND xact_start < clock_timestamp() - interval '500 ms'",
     )
     if stuck:
         product.signal("WORKER_PIDS", signal.SIGCONT)

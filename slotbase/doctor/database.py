@@ -78,9 +78,10 @@ def _clock() -> Iterable[Trouble]:
 
 
 def _crowd() -> Iterable[Trouble]:
+    # Not pg_stat_activity, which does not say of other roles' sessions what they are.
     [(used, most)] = ask(
-        "SELECT count(*), current_setting('max_connections')::int FROM pg_stat_activity"
-        " WHERE backend_type = 'client backend'"
+        "SELECT sum(numbackends)::int, current_setting('max_connections')::int"
+        " FROM pg_stat_database"
     )
     if used > most * CROWDED:
         do = "Raise max_connections, or run fewer web and worker processes."

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
@@ -52,9 +51,9 @@ def full_disk(product: Product) -> Iterator[None]:
     A table lies on /dev/full, the disk that is always full, and whoever writes into one
     of ours writes into that one, too. A small disk of its own would need root.
     """
-    [(data,)] = _ask(product, "SHOW data_directory")
+    [(data,)] = product.superuser("SHOW data_directory")
     product.superuser(FILL_DISK)
-    [(path,)] = _ask(product, "SELECT pg_relation_filepath('on_full_disk')")
+    [(path,)] = product.superuser("SELECT pg_relation_filepath('on_full_disk')")
     file = Path(data, path)
     file.unlink()
     file.symlink_to("/dev/full")
@@ -69,11 +68,6 @@ def full_disk(product: Product) -> Iterator[None]:
         product.superuser(
             "DROP FUNCTION write_to_full_disk CASCADE", "DROP TABLE on_full_disk"
         )
-
-
-def _ask(product: Product, sql: str) -> list[tuple[Any, ...]]:
-    with psycopg.connect(product.superuser_address, autocommit=True) as connection:
-        return connection.execute(sql.encode()).fetchall()
 
 
 @contextmanager

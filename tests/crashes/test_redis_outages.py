@@ -4,6 +4,7 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
+import psycopg
 import pytest
 import redis
 
@@ -17,7 +18,10 @@ from tests.crashes.load import (
     slowest,
 )
 from tests.product import Product, eventually
-from tests.signals import workers_paused_between_transactions
+from tests.signals import (
+    are_stopped_between_transactions,
+    workers_paused_between_transactions,
+)
 
 pytestmark = pytest.mark.stack
 
@@ -103,3 +107,15 @@ def test_customers_do_not_notice_and_all_is_done_within_a_minute(
     assert slowest(load.answers) < 10
     assert median(disturbed) <= 2 * median(undisturbed)
     require_all_is_done(product, ledger)
+
+
+def test_a_transaction_that_a_stopped_worker_would_keep_open_is_seen(
+    product: Product,
+) -> None:
+    try:
+        with psycopg.connect(product.env["DATABASE_URL"]) as as_a_worker:
+            as_a_worker.execute("SELECT 1")
+            assert not are_stopped_between_transactions(product)
+        eventually(lambda: are_stopped_between_transactions(product), seconds=30)
+    finally:
+        product.signal("WORKER_PIDS", signal.SIGCONT)

@@ -4,6 +4,7 @@ import json
 import os
 import threading
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from pathlib import Path
@@ -217,6 +218,18 @@ def test_a_crowded_database_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database, "CROWDED", 0)
 
     assert "connections are in use" in said(database._crowd())
+
+
+def test_the_crowd_is_that_of_every_role(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "CROWDED", 0)
+    before = int(said(database._crowd()).split()[0])
+
+    with ExitStack() as open_sessions:
+        for _ in range(9):
+            another = psycopg.connect(os.environ["APP_DATABASE_URL"])
+            open_sessions.enter_context(another)
+        # Some of those before may have ended meanwhile.
+        assert int(said(database._crowd()).split()[0]) > before + 4
 
 
 def test_time_zones_that_only_one_of_both_knows_are_named() -> None:
